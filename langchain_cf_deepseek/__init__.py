@@ -1,5 +1,69 @@
-"""DeepSeek's models through Cloudflare AI Gateway, for LangChain."""
+"""DeepSeek's models through Cloudflare AI Gateway, for LangChain.
+
+Names are loaded on first use: importing the package for its version costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from langchain_cf_deepseek._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
+    from langchain_cf_deepseek.errors import (
+        CFDeepSeekAPIError,
+        CFDeepSeekAuthenticationError,
+        CFDeepSeekConnectionError,
+        CFDeepSeekContentBlockedError,
+        CFDeepSeekContextOverflowError,
+        CFDeepSeekEmptyResponseError,
+        CFDeepSeekError,
+        CFDeepSeekIncompleteStreamError,
+        CFDeepSeekInsufficientFundsError,
+        CFDeepSeekInvalidRequestError,
+        CFDeepSeekModelNotFoundError,
+        CFDeepSeekPermissionDeniedError,
+        CFDeepSeekRateLimitError,
+        CFDeepSeekSpendLimitError,
+        CFDeepSeekTimeoutError,
+    )
+    from langchain_cf_deepseek.gateway import CustomCost, GatewayOptions
+
+__all__ = [
+    "CFDeepSeekAPIError",
+    "CFDeepSeekAuthenticationError",
+    "CFDeepSeekConnectionError",
+    "CFDeepSeekContentBlockedError",
+    "CFDeepSeekContextOverflowError",
+    "CFDeepSeekEmptyResponseError",
+    "CFDeepSeekError",
+    "CFDeepSeekIncompleteStreamError",
+    "CFDeepSeekInsufficientFundsError",
+    "CFDeepSeekInvalidRequestError",
+    "CFDeepSeekModelNotFoundError",
+    "CFDeepSeekPermissionDeniedError",
+    "CFDeepSeekRateLimitError",
+    "CFDeepSeekSpendLimitError",
+    "CFDeepSeekTimeoutError",
+    "ChatCloudflareDeepSeek",
+    "CustomCost",
+    "GatewayOptions",
+    "__version__",
+]
+
+_ROOM_OF = {
+    "ChatCloudflareDeepSeek": "chat_models",
+    "CustomCost": "gateway",
+    "GatewayOptions": "gateway",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_ROOM_OF.get(name, 'errors')}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

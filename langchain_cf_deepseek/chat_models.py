@@ -1,0 +1,486 @@
+"""The chat model: its fields, and LangChain's override points. It knows nothing of the wire."""
+
+import difflib
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Literal, Self
+
+import openai
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.utils import get_pydantic_field_names
+from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import (
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from typing_extensions import override
+
+from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
+from langchain_cf_deepseek.dialect.body import build_body, needs_beta
+from langchain_cf_deepseek.gateway import GatewayOptions
+from langchain_cf_deepseek.headers import merge_headers
+from langchain_cf_deepseek.notices import warn_once
+from langchain_cf_deepseek.profiles import profile_of, sees_images
+from langchain_cf_deepseek.routing import (
+    CREDENTIAL_VARIABLES,
+    Endpoint,
+    RouteSettings,
+    Routing,
+)
+from langchain_cf_deepseek.transport import Transport, WireRequest
+
+# Settings of the parent class that mean nothing here, or something else than their name says.
+_REFUSED = {
+    "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
+    "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "include_response_headers": 'read response_metadata["cloudflare_gateway"]',
+    "openai_api_base": "use `base_url`",
+    "openai_api_key": "use `api_key`",
+    "openai_organization": "DeepSeek has no organisations",
+    "openai_proxy": "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)",
+    "organization": "DeepSeek has no organisations",
+    "reasoning": "use `thinking` and `reasoning_effort`",
+    "truncation": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "use_previous_response_id": "it needs OpenAI's Responses API",
+    "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
+}
+
+# Options of a call that do not go into the body.
+_BESIDE_THE_BODY = ("extra_headers", "extra_query", "gateway", "stream_usage", "timeout")
+
+_MAX_USER_ID_BYTES = 512
+
+
+def _from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
+    """Read `variable` when a model is made; set but empty counts as not set."""
+    return lambda: os.environ.get(variable) or default
+
+
+def _secret_from_env(variable: str) -> Callable[[], SecretStr | None]:
+    return lambda: SecretStr(value) if (value := os.environ.get(variable)) else None
+
+
+def _output_version_from_env() -> str | None:
+    # `responses/v1` is meant for OpenAI's models in the same process.
+    version = os.environ.get("LC_OUTPUT_VERSION")
+    return version if version in {"v0", "v1"} else None
+
+
+class ChatCloudflareDeepSeek(BaseChatOpenAI):
+    """DeepSeek's chat models through Cloudflare AI Gateway."""
+
+    model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
+
+    model_name: str = Field(alias="model", min_length=1)
+    """Which model: DeepSeek's bare name (`deepseek-flash`), with or without `deepseek/`.
+
+    On `unified` and `compat` routing also `dynamic/<route>`, `@cf/...`, `custom-<slug>/...` and
+    `cloudflare/auto`.
+    """
+
+    routing: Routing = Field(
+        default_factory=_from_env("CLOUDFLARE_AI_GATEWAY_ROUTING", "provider-native"),
+        validate_default=True,
+    )
+    """Which door of Cloudflare requests take; environment variable CLOUDFLARE_AI_GATEWAY_ROUTING.
+
+    `provider-native` (the default) is the gateway's own host and DeepSeek's whole API; `unified`
+    is Cloudflare's current endpoint for all models; `compat` is its older one.
+    """
+
+    account_id: str | None = Field(default_factory=_from_env("CLOUDFLARE_ACCOUNT_ID"))
+    """Cloudflare account, 32 lower-case hexadecimal digits; variable CLOUDFLARE_ACCOUNT_ID."""
+
+    gateway_id: str | None = Field(default_factory=_from_env("CLOUDFLARE_GATEWAY_ID"))
+    """Name of the gateway; environment variable CLOUDFLARE_GATEWAY_ID.
+
+    Optional on `unified` routing, where Cloudflare then takes the account's `default` gateway.
+    """
+
+    api_key: SecretStr | None = Field(default_factory=_secret_from_env("DEEPSEEK_API_KEY"))
+    """DeepSeek key, sent on `provider-native` and `compat`; variable DEEPSEEK_API_KEY.
+
+    Without it the gateway uses a key stored in it (BYOK), and no `Authorization` header is sent.
+    https://developers.cloudflare.com/ai-gateway/configuration/bring-your-own-keys/
+    """
+
+    gateway_token: SecretStr | None = Field(default_factory=_secret_from_env("CF_AIG_TOKEN"))
+    """Cloudflare token with the permission AI Gateway Run; environment variable CF_AIG_TOKEN.
+
+    Sent as `cf-aig-authorization` on `provider-native` and `compat`, nowhere else.
+    """
+
+    cloudflare_api_token: SecretStr | None = Field(
+        default_factory=_secret_from_env("CLOUDFLARE_API_TOKEN")
+    )
+    """Cloudflare token with the permission Workers AI Read; variable CLOUDFLARE_API_TOKEN.
+
+    Sent as `Authorization` on `unified`, nowhere else.
+    """
+
+    base_url: str | None = Field(default_factory=_from_env("CLOUDFLARE_AI_GATEWAY_BASE_URL"))
+    """Replaces the URL up to, not including, `/chat/completions`: custom domain, local gateway.
+
+    Environment variable CLOUDFLARE_AI_GATEWAY_BASE_URL.
+    """
+
+    gateway: GatewayOptions = Field(default_factory=GatewayOptions)
+    """What the gateway is asked to do with every request; also per call, and by `with_gateway`."""
+
+    thinking: Literal["enabled", "disabled"] | None = None
+    """Whether the model reasons before it answers; `None` is DeepSeek's default: on.
+
+    Also per call: `llm.invoke(..., thinking="disabled")`.
+    https://api-docs.deepseek.com/guides/thinking_mode
+    """
+
+    reasoning_effort: str | None = None
+    """How much the model reasons: `low`, `high` (DeepSeek's default), `max`; `none` not at all.
+
+    Also per call. https://api-docs.deepseek.com/guides/thinking_mode
+    """
+
+    user_id: str | None = None
+    """Your user, at most 512 bytes: DeepSeek keeps cache and scheduling of users apart.
+
+    https://api-docs.deepseek.com/quick_start/rate_limit
+    """
+
+    max_tokens: int | None = Field(default=None, alias="max_completion_tokens")
+    """Upper bound of the tokens of an answer, reasoning included.
+
+    OpenAI's newer name `max_completion_tokens` is taken as this one; DeepSeek would ignore it.
+    """
+
+    stream_usage: bool | None = True
+    """Whether a stream ends with the tokens used."""
+
+    stream_chunk_timeout: float | None = Field(default=600.0, exclude=True)
+    """Seconds of silence that end a stream once its answer has begun; `None` or 0: no bound.
+
+    The default is as long as DeepSeek itself keeps a request waiting. Before the first part of an
+    answer, keep-alive comments mean that the request is queued, and are no silence.
+    """
+
+    default_headers: Mapping[str, str | SecretStr] | None = Field(  # type: ignore[assignment]
+        # The parent's type has no secrets; only code of ours reads the field.
+        default=None,
+        exclude=True,
+        repr=False,
+    )
+    """Headers of your own for every request, for example those of Cloudflare Access.
+
+    A value may be a `SecretStr`. Never dumped or traced.
+    """
+
+    output_version: str | None = Field(default_factory=_output_version_from_env)
+    """Form of a message's content: text (`v0`) or blocks (`v1`); variable LC_OUTPUT_VERSION."""
+
+    # The parent's fields for the same things, under OpenAI's names: out of use.
+    openai_api_key: None = Field(default=None, exclude=True, repr=False)
+    openai_api_base: None = Field(default=None, exclude=True, repr=False)
+    openai_organization: None = Field(default=None, exclude=True, repr=False)
+    openai_proxy: None = Field(default=None, exclude=True, repr=False)
+
+    _transport: Transport = PrivateAttr(default_factory=Transport)
+
+    @model_validator(mode="before")
+    @classmethod
+    @override
+    def build_extra(cls, values: dict[str, Any]) -> Any:
+        """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there."""
+        known = get_pydantic_field_names(cls)
+        for name, value in values.items():
+            if name in _REFUSED:
+                if value:
+                    msg = f"`{name}` is not for this model: {_REFUSED[name]}."
+                    raise ValueError(msg)
+            elif name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
+                msg = f"unknown argument `{name}`: {hint}"
+                raise ValueError(msg)
+        return values
+
+    @field_validator("gateway", mode="before")
+    @classmethod
+    def _read_gateway(cls, value: Any) -> Any:
+        return GatewayOptions() if value is None else value
+
+    @field_validator("output_version")
+    @classmethod
+    def _check_output_version(cls, value: str | None) -> str | None:
+        if value not in {None, "v0", "v1"}:
+            msg = "`output_version` must be 'v0' or 'v1'; others need OpenAI's Responses API."
+            raise ValueError(msg)
+        return value
+
+    @field_validator("user_id")
+    @classmethod
+    def _check_user_id(cls, value: str | None) -> str | None:
+        if value is not None and len(value.encode()) > _MAX_USER_ID_BYTES:
+            msg = f"`user_id` must be at most {_MAX_USER_ID_BYTES} bytes."
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    @override
+    def validate_environment(self) -> Self:
+        """Find the mistakes of a set-up before the first request.
+
+        Takes the place of the parent's validator of this name, which reads OpenAI's and
+        LangSmith's variables.
+        """
+        self._endpoint()
+        self._get_request_payload([])
+        merge_headers(self.default_headers)
+        return self
+
+    @model_validator(mode="after")
+    def _set_cf_deepseek_version(self) -> Self:
+        self._add_version("langchain-cf-deepseek", __version__)
+        return self
+
+    @property
+    def endpoint(self) -> str:
+        """The address that chat requests go to, whole."""
+        return f"{self._endpoint().base_url}/chat/completions"
+
+    def with_gateway(self, **options: Any) -> Self:
+        """Return a copy of this model that asks the gateway for `options` too.
+
+        Args:
+            **options: Fields of `GatewayOptions`; metadata is merged key by key.
+        """
+        return self.model_copy(update={"gateway": self.gateway.merge(options)})
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copy = super().model_copy(update=update, deep=deep)
+        # Cached by LangChain, and part of the key of its answer cache.
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    def close(self) -> None:
+        """Close the connections of sync calls; the next call opens new ones."""
+        self._transport.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of this event loop's calls; the next call opens new ones."""
+        await self._transport.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._wire_request(messages, stop, {**kwargs, "stream": False}, self.http_client)
+        response, completion = self._transport.send(request)
+        return self._answer(response, request).result(completion)
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = self._wire_request(
+            messages, stop, {**kwargs, "stream": False}, self.http_async_client
+        )
+        response, completion = await self._transport.asend(request)
+        return self._answer(response, request).result(completion)
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        request = self._wire_request(messages, stop, {**kwargs, "stream": True}, self.http_client)
+        with self._transport.stream(request) as (response, events):
+            answer = self._answer(response, request)
+            with answer.streamed():
+                for event in events:
+                    if chunk := answer.chunk(event):
+                        if run_manager:
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        request = self._wire_request(
+            messages, stop, {**kwargs, "stream": True}, self.http_async_client
+        )
+        async with self._transport.astream(request) as (response, events):
+            answer = self._answer(response, request)
+            with answer.streamed():
+                async for event in events:
+                    if chunk := answer.chunk(event):
+                        if run_manager:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+
+    def _answer(self, response: Any, request: WireRequest) -> Answer:
+        return Answer(response, request.body, as_blocks=self.output_version == "v1")
+
+    def _wire_request(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        call: dict[str, Any],
+        http_client: Any,
+    ) -> WireRequest:
+        endpoint = self._endpoint(call.get("model"))
+        gateway = self.gateway.merge(call.get("gateway"))
+        for option in endpoint.ignored_options & gateway.model_fields_set:
+            warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
+        body = self._get_request_payload(messages, stop=stop, **call)
+        beta = endpoint.beta_url is not None and needs_beta(body)
+        retries_there = gateway.max_attempts is not None
+        default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
+        return WireRequest(
+            url=f"{endpoint.beta_url if beta else endpoint.base_url}/chat/completions",
+            headers=merge_headers(
+                endpoint.headers, self.default_headers, gateway.headers, call.get("extra_headers")
+            ),
+            body=body,
+            query={**(self.default_query or {}), **(call.get("extra_query") or {})},
+            timeout=call.get("timeout", self.request_timeout),
+            max_retries=default_retries if self.max_retries is None else self.max_retries,
+            chunk_timeout=self.stream_chunk_timeout,
+            http_client=http_client,
+        )
+
+    @override
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the JSON body of a request, the same for all ways to call the model."""
+        call = {name: value for name, value in kwargs.items() if name not in _BESIDE_THE_BODY}
+        if stop:
+            call["stop"] = stop
+        if call.get("stream") and self._should_stream_usage(**kwargs):
+            call["stream_options"] = {"include_usage": True}
+        endpoint = self._endpoint(call.get("model"))
+        profile = self.profile if "model" not in call else profile_of(call["model"])
+        body = build_body(
+            self._default_params,
+            call,
+            self._convert_input(input_).to_messages(),
+            has_beta=endpoint.beta_url is not None,
+            sees_images=sees_images(profile),
+        )
+        return {**body, "model": endpoint.model}
+
+    def _endpoint(self, model: str | None = None) -> Endpoint:
+        return RouteSettings(
+            routing=self.routing,
+            model=model or self.model_name,
+            account_id=self.account_id,
+            gateway_id=self.gateway_id,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            gateway_token=self.gateway_token,
+            cloudflare_api_token=self.cloudflare_api_token,
+            has_own_headers=bool(self.default_headers),
+        ).endpoint()
+
+    @property
+    @override
+    def _default_params(self) -> dict[str, Any]:
+        own = {"thinking": self.thinking, "user_id": self.user_id}
+        return {**own, **super()._default_params}
+
+    @override
+    def _use_responses_api(self, payload: dict[str, Any]) -> bool:
+        return False
+
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        return profile_of(self.model_name)
+
+    @property
+    @override
+    def _identifying_params(self) -> dict[str, Any]:
+        # The answers of one gateway are not those of another.
+        return {
+            **super()._identifying_params,
+            "routing": self.routing,
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "base_url": self.base_url,
+        }
+
+    @override
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """What tracers are shown of a call: no value of a header, which may be a credential."""
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        if params.get("extra_headers"):
+            params["extra_headers"] = dict.fromkeys(params["extra_headers"], "**********")
+        if isinstance(gateway := params.get("gateway"), GatewayOptions):
+            params["gateway"] = gateway.model_dump(exclude_unset=True)
+        return params
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return {
+            **super()._get_ls_params(stop=stop, **kwargs),
+            "ls_provider": MODEL_PROVIDER,
+        }
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "cloudflare-deepseek-chat"
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        return True
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        return CREDENTIAL_VARIABLES
+
+    @property
+    @override
+    def lc_attributes(self) -> dict[str, Any]:
+        return {"gateway": self.gateway.model_dump(exclude_unset=True)}

@@ -1,0 +1,264 @@
+"""Parameters and messages as the body of one request to DeepSeek's chat completions.
+
+Every rule by which DeepSeek differs from OpenAI stands here once, for all calls alike.
+https://api-docs.deepseek.com/api/create-chat-completion
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+from langchain_core.utils.function_calling import convert_to_json_schema
+
+from langchain_cf_deepseek.dialect.messages import to_wire
+from langchain_cf_deepseek.notices import warn_once
+
+Json = dict[str, Any]
+
+_DISABLED = {"type": "disabled"}
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
+_CALL_PARAMETERS = frozenset(
+    {
+        "extra_body",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "safety_check",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "thinking",
+        "title",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user_id",
+    }
+)
+_ANY_TOOL = {"any", "required"}
+_UNFORCED = {"auto", "none"}
+
+
+def build_body(
+    defaults: Mapping[str, Any],
+    call: Mapping[str, Any],
+    messages: Sequence[BaseMessage],
+    *,
+    has_beta: bool,
+    sees_images: bool,
+) -> Json:
+    """Return the body of one request.
+
+    Args:
+        defaults: The model's own parameters.
+        call: The parameters of this call, which come first.
+        messages: The conversation.
+        has_beta: Whether the way to DeepSeek has a beta path.
+        sees_images: Whether the model has vision.
+
+    Raises:
+        ValueError: DeepSeek would refuse the request, or answer something else than was asked.
+    """
+    if unknown := call.keys() - _CALL_PARAMETERS:
+        msg = (
+            f"unknown parameters {sorted(unknown)}: DeepSeek would ignore them without a word. "
+            "Pass what you mean to send all the same in `extra_body`."
+        )
+        raise ValueError(msg)
+    body = _merged(_one_spelling(defaults), _one_spelling(call))
+    _check_limits(body)
+    _unforce_tool_choice(body)
+    body["messages"] = to_wire(
+        messages,
+        send_reasoning=body.get("thinking") != _DISABLED,
+        sees_images=sees_images,
+    )
+    _ask_for_json(body)
+    if not has_beta:
+        _do_without_beta(body)
+    if not body.get("stream"):
+        body.pop("stream", None)
+        body.pop("stream_options", None)
+    return body
+
+
+def _one_spelling(level: Mapping[str, Any]) -> Json:
+    """Return parameters in DeepSeek's one spelling of each."""
+    body = dict(level)
+    body.update(body.pop("extra_body", None) or {})
+    if "max_completion_tokens" in body:
+        # DeepSeek ignores this name without a word, and with it the limit.
+        body["max_tokens"] = body.pop("max_completion_tokens")
+    thinking = body.get("thinking")
+    if isinstance(thinking, str):
+        body["thinking"] = thinking = {"type": thinking}
+    effort = body.get("reasoning_effort")
+    if effort is not None and effort not in _EFFORTS:
+        msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {effort!r}."
+        raise ValueError(msg)
+    if thinking is not None and thinking.get("type") not in {"enabled", "disabled", "adaptive"}:
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking.get('type')!r}."
+        raise ValueError(msg)
+    if effort == "none":
+        if thinking is not None and thinking != _DISABLED:
+            msg = "`reasoning_effort` 'none' turns thinking off, but `thinking` turns it on."
+            raise ValueError(msg)
+        del body["reasoning_effort"]
+        body["thinking"] = _DISABLED
+    elif effort is not None and thinking == _DISABLED:
+        msg = f"`thinking` is disabled, so `reasoning_effort` {effort!r} cannot be followed."
+        raise ValueError(msg)
+    return body
+
+
+def _merged(defaults: Json, call: Json) -> Json:
+    """Return the parameters of a call over the model's, thinking and effort never in conflict."""
+    body = defaults | call
+    if call.get("thinking") == _DISABLED:
+        body.pop("reasoning_effort", None)
+    elif call.get("reasoning_effort") is not None and body.get("thinking") == _DISABLED:
+        del body["thinking"]
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _check_limits(body: Json) -> None:
+    if body.get("n", 1) != 1:
+        msg = "`n` must be 1: DeepSeek gives one answer to a request; use `batch` for several."
+        raise ValueError(msg)
+    if body.get("top_logprobs") is not None and not body.get("logprobs"):
+        msg = "`top_logprobs` needs `logprobs=True`."
+        raise ValueError(msg)
+
+
+def _unforce_tool_choice(body: Json) -> None:
+    """Keep forced tool choice and thinking apart: DeepSeek refuses them together.
+
+    Thinking is on by default. Where the user has not asked for it, it is turned off for this
+    request; where he has, the choice is left to the model.
+    https://api-docs.deepseek.com/guides/thinking_mode
+    """
+    choice = _tool_choice(body.pop("tool_choice", None))
+    if choice is None or not body.get("tools"):
+        return
+    if choice not in _UNFORCED and body.get("thinking") != _DISABLED:
+        if "thinking" in body or "reasoning_effort" in body:
+            choice = "auto"
+            warn_once(
+                "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
+                "as 'auto', and the model may answer without a tool. Set thinking='disabled' to "
+                "force the tool."
+            )
+        else:
+            body["thinking"] = _DISABLED
+    body["tool_choice"] = choice
+
+
+def _tool_choice(choice: Any) -> str | Json | None:
+    """Return a tool choice in DeepSeek's form, whichever of the usual forms it has."""
+    if choice is None or choice is False:
+        return None
+    if choice is True:
+        return "required"
+    if isinstance(choice, str):
+        if choice in _ANY_TOOL:
+            return "required"
+        return choice if choice in _UNFORCED else _named(choice)
+    kind = choice.get("type")
+    if kind in _ANY_TOOL | _UNFORCED:
+        return _tool_choice(kind)
+    name = (choice.get("function") or choice).get("name")
+    if not isinstance(name, str):
+        msg = f"`tool_choice` {choice!r} names no tool."
+        raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
+    return _named(name)
+
+
+def _named(tool: str) -> Json:
+    return {"type": "function", "function": {"name": tool}}
+
+
+def _ask_for_json(body: Json) -> None:
+    """Say in the prompt that JSON is wanted: DeepSeek's JSON mode demands the word.
+
+    `json_schema` is not served on chat completions, so its schema goes into the system text.
+    https://api-docs.deepseek.com/guides/json_mode
+    """
+    wanted = body.get("response_format")
+    if wanted is None:
+        return
+    if not isinstance(wanted, Mapping) or wanted.get("type") == "json_schema":
+        schema = wanted["json_schema"] if isinstance(wanted, Mapping) else wanted
+        if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
+            schema = schema["schema"]
+        else:
+            schema = schema if isinstance(schema, Mapping) else convert_to_json_schema(schema)
+        text = json.dumps(schema, ensure_ascii=False)
+        body["response_format"] = {"type": "json_object"}
+        _add_to_system_text(
+            body, f"Answer with one JSON object that matches this JSON schema:\n{text}"
+        )
+    elif wanted.get("type") == "json_object" and not _says_json(body["messages"]):
+        _add_to_system_text(body, "Answer with one JSON object.")
+
+
+def _says_json(messages: list[Json]) -> bool:
+    return any("json" in json.dumps(message.get("content")).lower() for message in messages)
+
+
+def _add_to_system_text(body: Json, text: str) -> None:
+    messages = body["messages"]
+    first = messages[0] if messages else {}
+    if first.get("role") != "system":
+        messages.insert(0, {"role": "system", "content": text})
+    elif isinstance(first["content"], str):
+        first["content"] = f"{first['content']}\n\n{text}"
+    else:
+        first["content"].append({"type": "text", "text": text})
+
+
+def needs_beta(body: Json) -> bool:
+    """Return whether a request uses a feature that DeepSeek serves on its beta path only.
+
+    https://api-docs.deepseek.com/guides/tool_calls and /guides/chat_prefix_completion
+    """
+    return _has_strict_tools(body) or _has_prefix(body)
+
+
+def _has_strict_tools(body: Json) -> bool:
+    return any(tool.get("function", {}).get("strict") for tool in body.get("tools", ()))
+
+
+def _has_prefix(body: Json) -> bool:
+    return "prefix" in body["messages"][-1] if body["messages"] else False
+
+
+def _do_without_beta(body: Json) -> None:
+    if _has_strict_tools(body):
+        warn_once(
+            "strict tools need DeepSeek's beta path, which only routing='provider-native' has: "
+            "they are sent without `strict`."
+        )
+        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
+    if _has_prefix(body):
+        msg = (
+            "prefix completion needs DeepSeek's beta path: use routing='provider-native' "
+            "(CLOUDFLARE_AI_GATEWAY_ROUTING)."
+        )
+        raise ValueError(msg)
+
+
+def _without_strict(tool: Json) -> Json:
+    function = {key: value for key, value in tool["function"].items() if key != "strict"}
+    return {**tool, "function": function}

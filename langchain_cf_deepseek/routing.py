@@ -1,0 +1,244 @@
+"""The ways to DeepSeek through Cloudflare: URL, model name on the wire, and credential headers.
+
+One table row per routing. Source: https://developers.cloudflare.com/ai-gateway/usage/rest-api/ and
+https://developers.cloudflare.com/ai-gateway/usage/providers/deepseek/
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from langchain_cf_deepseek.headers import UnloggedText
+
+Routing: TypeAlias = Literal["provider-native", "unified", "compat"]
+"""Which door of Cloudflare a request takes."""
+
+CREDENTIAL_VARIABLES = {
+    "api_key": "DEEPSEEK_API_KEY",
+    "gateway_token": "CF_AIG_TOKEN",
+    "cloudflare_api_token": "CLOUDFLARE_API_TOKEN",
+}
+"""The field of each credential and the environment variable it is read from."""
+
+
+@dataclass(frozen=True)
+class _Door:
+    """One routing."""
+
+    url: str
+    model_prefix: str
+    model_forms: re.Pattern[str]
+    credentials: dict[str, str]
+    """Header of each credential that leaves through this door, by field."""
+    gateway_in_url: bool
+    has_beta: bool
+    ignored_options: frozenset[str] = frozenset()
+    """Fields of `GatewayOptions` that Cloudflare ignores here."""
+
+
+_DEEPSEEK_NAME = r"[\w.:-]+"
+_ANY_NAME = rf"deepseek/{_DEEPSEEK_NAME}|dynamic/\S+|@cf/\S+|custom-[\w-]+/\S+|cloudflare/auto"
+_GATEWAY_HOST_CREDENTIALS = {
+    "api_key": "Authorization",
+    "gateway_token": "cf-aig-authorization",
+}
+
+_DOORS: dict[Routing, _Door] = {
+    "provider-native": _Door(
+        url="https://gateway.ai.cloudflare.com/v1/{account_id}/{gateway_id}/deepseek",
+        model_prefix="",
+        model_forms=re.compile(_DEEPSEEK_NAME),
+        credentials=_GATEWAY_HOST_CREDENTIALS,
+        gateway_in_url=True,
+        has_beta=True,
+    ),
+    "unified": _Door(
+        url="https://api.cloudflare.com/client/v4/accounts/{account_id}/ai/v1",
+        model_prefix="deepseek/",
+        model_forms=re.compile(_ANY_NAME),
+        credentials={"cloudflare_api_token": "Authorization"},
+        gateway_in_url=False,
+        has_beta=False,
+        ignored_options=frozenset({"byok_alias"}),
+    ),
+    "compat": _Door(
+        url="https://gateway.ai.cloudflare.com/v1/{account_id}/{gateway_id}/compat",
+        model_prefix="deepseek/",
+        model_forms=re.compile(_ANY_NAME),
+        credentials=_GATEWAY_HOST_CREDENTIALS,
+        gateway_in_url=True,
+        has_beta=False,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where one request goes, what the model is called there, and what it may carry."""
+
+    base_url: str
+    """The URL up to, not including, `/chat/completions`."""
+
+    beta_url: str | None
+    """The same for DeepSeek's beta features; `None` where there is no such path."""
+
+    model: str
+    """The model's name on the wire."""
+
+    headers: dict[str, str]
+    """The credentials, and the gateway's id where it travels in a header."""
+
+    ignored_options: frozenset[str]
+    """Fields of `GatewayOptions` that have no effect here."""
+
+
+@dataclass(frozen=True)
+class RouteSettings:
+    """What a user sets to say which way to take; the fields of the model, by the same names."""
+
+    routing: Routing
+    model: str
+    account_id: str | None = None
+    gateway_id: str | None = None
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    gateway_token: SecretStr | None = None
+    cloudflare_api_token: SecretStr | None = None
+    has_own_headers: bool = False
+    """Whether the user sends headers of his own, which may identify him to Cloudflare Access."""
+
+    def endpoint(self) -> Endpoint:
+        """Return where requests go.
+
+        Raises:
+            ValueError: A setting is missing or malformed; the text names its field and variable.
+        """
+        door = _DOORS[self.routing]
+        headers = self._credential_headers(door)
+        base_url = self._base_url(door)
+        if self.gateway_id and not door.gateway_in_url:
+            headers["cf-aig-gateway-id"] = self.gateway_id
+        return Endpoint(
+            base_url=base_url,
+            beta_url=f"{base_url.removesuffix('/v1')}/beta" if door.has_beta else None,
+            model=self._wire_model(door),
+            headers=headers,
+            ignored_options=door.ignored_options,
+        )
+
+    def _wire_model(self, door: _Door) -> str:
+        name = self.model.removeprefix("deepseek/")
+        wire = self.model if "/" in name else door.model_prefix + name
+        if door.model_forms.fullmatch(wire):
+            return wire
+        if re.fullmatch(_ANY_NAME, wire):
+            msg = (
+                f"`model` {self.model!r} is not served on `routing` {self.routing!r}, which takes "
+                'DeepSeek\'s own names: use routing="unified" (CLOUDFLARE_AI_GATEWAY_ROUTING), '
+                'or routing="compat".'
+            )
+        else:
+            msg = (
+                f"`model` {self.model!r} is none of the names that lead to DeepSeek: use one like "
+                "'deepseek-flash', or on unified and compat also 'dynamic/<route>', '@cf/...', "
+                "'custom-<slug>/...' or 'cloudflare/auto'."
+            )
+        raise ValueError(msg)
+
+    def _credential_headers(self, door: _Door) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for field, header in door.credentials.items():
+            secret: SecretStr | None = getattr(self, field)
+            if not secret or not (value := secret.get_secret_value()):
+                continue
+            if not re.fullmatch(r"[\x21-\x7e]+", value):
+                msg = (
+                    f"`{field}` ({CREDENTIAL_VARIABLES[field]}) must be printable ASCII without "
+                    "white space: it travels in an HTTP header."
+                )
+                raise ValueError(msg)
+            headers[header] = UnloggedText(f"Bearer {value}")
+        if not headers and not self.has_own_headers:
+            raise ValueError(self._missing_credential(door))
+        return headers
+
+    def _missing_credential(self, door: _Door) -> str:
+        if "api_key" in door.credentials:
+            return (
+                f"routing {self.routing!r} needs a credential: set `api_key` (DEEPSEEK_API_KEY) to "
+                "a DeepSeek key, or `gateway_token` (CF_AIG_TOKEN) to use a key stored in the "
+                "gateway."
+            )
+        return (
+            f"routing {self.routing!r} needs a credential: set `cloudflare_api_token` "
+            "(CLOUDFLARE_API_TOKEN) to a Cloudflare token with the permission Workers AI Read."
+        )
+
+    def _base_url(self, door: _Door) -> str:
+        if self.account_id and not re.fullmatch(r"[0-9a-f]{32}", self.account_id):
+            msg = (
+                "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
+                f"hexadecimal digits, not {_shortened(self.account_id)}."
+            )
+            raise ValueError(msg)
+        if self.gateway_id and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.gateway_id):
+            msg = (
+                "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 letters,"
+                f" digits, '-' and '_', not {_shortened(self.gateway_id)}."
+            )
+            raise ValueError(msg)
+        if self.base_url:
+            return _checked_base_url(self.base_url)
+        if not self.account_id:
+            msg = "`account_id` is missing: pass it or set CLOUDFLARE_ACCOUNT_ID."
+            raise ValueError(msg)
+        if not self.gateway_id and door.gateway_in_url:
+            msg = (
+                f"`gateway_id` is missing: routing {self.routing!r} needs it; pass it or set "
+                "CLOUDFLARE_GATEWAY_ID."
+            )
+            raise ValueError(msg)
+        return door.url.format(account_id=self.account_id, gateway_id=self.gateway_id)
+
+
+def _checked_base_url(base_url: str) -> str:
+    named = "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL)"
+    url = base_url.rstrip("/")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        msg = f"{named} is not a URL: {error}."
+        raise ValueError(msg) from None
+    if parts.scheme not in {"http", "https"} or not host or re.search(r"[^\x21-\x7e]", url):
+        msg = f"{named} must be a whole URL such as https://ai.example.com/deepseek."
+        raise ValueError(msg)
+    if parts.username or parts.password:
+        msg = f"{named} must not hold a user name or password: use the credential fields."
+        raise ValueError(msg)
+    if parts.query or parts.fragment:
+        msg = f"{named} must end before '?' and '#': use `default_query` for a query."
+        raise ValueError(msg)
+    if parts.path.endswith("/chat/completions"):
+        msg = f"{named} must end before /chat/completions, which is added to it."
+        raise ValueError(msg)
+    if parts.scheme == "http" and not _is_this_machine(host):
+        msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
+        raise ValueError(msg)
+    return url
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shortened(value: str) -> str:
+    # People paste tokens into the wrong field: show enough to recognise it, not enough to use it.
+    return f"{value[:4]!r}... ({len(value)} characters)"

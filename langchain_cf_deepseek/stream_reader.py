@@ -1,0 +1,167 @@
+"""What the bytes of an answer mean: events of a stream, a whole JSON answer, or an error.
+
+Nothing here waits or reads by itself, so sync and async calls share every rule.
+"""
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from anyio import EndOfStream
+
+from langchain_cf_deepseek.error_rules import error_from_response, error_of_answer
+from langchain_cf_deepseek.errors import (
+    CFDeepSeekError,
+    CFDeepSeekIncompleteStreamError,
+    CFDeepSeekTimeoutError,
+)
+from langchain_cf_deepseek.sse import DONE, EventDecoder
+
+
+def read_completion(response: Any) -> dict[str, Any]:
+    """Return the JSON of a whole answer.
+
+    Raises:
+        CFDeepSeekError: It is not JSON, or has no `choices`: an error with a status of success.
+    """
+    return _checked_completion(response, response.content)
+
+
+def _checked_completion(response: Any, content: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = content.decode(errors="replace")
+    if isinstance(body, dict) and body.get("choices") and not body.get("error"):
+        return body
+    raise error_from_response(response, body=body)
+
+
+class StreamReader:
+    """Reads one answer to a request with `stream: true`."""
+
+    def __init__(self, response: Any, chunk_timeout: float | None) -> None:
+        self._response = response
+        self._decoder = EventDecoder()
+        self._whole: list[bytes] | None = None
+        self._begun = False
+        self._done = False
+        self._chunk_timeout = chunk_timeout or None
+        self._last_event: float | None = None
+        if self._chunk_timeout:
+            # Read anew by the HTTP library when the body begins: silence of the socket.
+            timeouts = response.request.extensions.setdefault("timeout", {})
+            read = timeouts.get("read")
+            timeouts["read"] = min(read, self._chunk_timeout) if read else self._chunk_timeout
+
+    def events(self, pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
+        """Yield the JSON of each event in the answer's bytes.
+
+        A whole JSON answer, which the gateway sends instead of a stream when guardrails are on,
+        comes as one event.
+
+        Raises:
+            CFDeepSeekError: The bytes hold an error, are no event stream, or fail to come.
+        """
+        with self._typed_errors():
+            for piece in pieces:
+                yield from self._feed(piece)
+            yield from self._end()
+
+    async def aevents(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
+        """`events` for an event loop."""
+        with self._typed_errors():
+            async for piece in pieces:
+                for event in self._feed(piece):
+                    yield event
+            for event in self._end():
+                yield event
+
+    def _feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        if not self._begun:
+            # Neither the status nor the content type tells an event stream from a JSON or HTML
+            # body reliably; its first character does.
+            first = piece.lstrip()[:1]
+            self._begun = bool(first)
+            if first and first in b"{[<":
+                self._whole = []
+        if self._whole is not None:
+            self._whole.append(piece)
+            return
+        yielded = False
+        for event in self._decoder.feed(piece):
+            if event == DONE:
+                self._done = True
+            elif not self._done:
+                yielded = True
+                yield self._checked_event(event)
+        self._check_silence(yielded)
+
+    def _end(self) -> Iterator[dict[str, Any]]:
+        if self._whole is not None:
+            yield _checked_completion(self._response, b"".join(self._whole))
+        elif not self._begun:
+            raise error_from_response(self._response, body="")
+        elif not self._done:
+            for event in self._decoder.close():
+                if event != DONE:
+                    yield self._checked_event(event)
+
+    def _checked_event(self, event: Any) -> dict[str, Any]:
+        if isinstance(event, dict) and "choices" in event and not event.get("error"):
+            return event
+        if not isinstance(event, dict):
+            event = str(event)
+        raise error_from_response(self._response, body=event)
+
+    def _check_silence(self, yielded: bool) -> None:
+        """Notice a stall behind keep-alive comments.
+
+        Before the first event they mean that the request is queued, for up to ten minutes; after
+        it, that the answer does not go on.
+        https://api-docs.deepseek.com/quick_start/rate_limit
+        """
+        now = time.monotonic()
+        if yielded:
+            self._last_event = now
+        elif (
+            self._chunk_timeout
+            and self._last_event is not None
+            and now - self._last_event > self._chunk_timeout
+        ):
+            raise self._stalled()
+
+    def _stalled(self) -> CFDeepSeekError:
+        return error_of_answer(
+            CFDeepSeekTimeoutError,
+            f"no further part of the answer came for {self._chunk_timeout} s",
+            self._response,
+            origin="connection",
+            hint="Raise `stream_chunk_timeout`, or try again.",
+        )
+
+    def _broken(self, message: str) -> CFDeepSeekError:
+        return error_of_answer(
+            CFDeepSeekIncompleteStreamError, message, self._response, origin="connection"
+        )
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        # The classes of the HTTP library that made this response: httpx or httpx2.
+        http = sys.modules[type(self._response).__module__.partition(".")[0]]
+        try:
+            yield
+        except CFDeepSeekError:
+            raise
+        except http.TimeoutException as error:
+            raise self._stalled() from error
+        # anyio lets some TLS failures through as its own and as the system's errors.
+        except (http.RequestError, EndOfStream, OSError) as error:
+            msg = f"the connection broke in the middle of the answer ({error})"
+            raise self._broken(msg) from error
+        except (ValueError, RecursionError) as error:
+            msg = f"the stream is broken: an event is not JSON ({error})"
+            raise self._broken(msg) from error
