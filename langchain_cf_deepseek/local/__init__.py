@@ -1,0 +1,53 @@
+"""A gateway on this machine: Cloudflare AI Gateway and DeepSeek over real HTTP, without an account.
+
+It is for trying out and for tests, not for production: it listens on 127.0.0.1 only, and its
+credentials are pretended. Requests are checked and answers are shaped by DeepSeek's own library;
+what the model says is pretended too, unless a real one is put behind it as `upstream`.
+
+Example:
+    ```python
+    from langchain_cf_deepseek.local import LocalGateway
+
+    with LocalGateway() as gateway:
+        llm = gateway.chat_model()
+        print(llm.invoke("Why is the sky blue?").content)
+
+        gateway.reply(content="Rayleigh scattering.", reasoning="Short waves scatter more.")
+        gateway.fault(then="cut", after_chunks=3)
+        for chunk in llm.stream("Why is the sky blue?"):
+            print(chunk.content)
+    ```
+"""
+
+from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.faults import (
+    Fault,
+    compat_error,
+    deepseek_error,
+    edge_error,
+    gateway_error,
+    policy_error,
+    rest_error,
+    workers_ai_error,
+)
+from langchain_cf_deepseek.local.local_gateway import LocalGateway
+from langchain_cf_deepseek.local.models import MODELS, Model
+from langchain_cf_deepseek.local.replies import Reply, ToolCall
+
+__all__ = [
+    "MODELS",
+    "Fault",
+    "LocalGateway",
+    "Model",
+    "RecordedRequest",
+    "Reply",
+    "Routing",
+    "ToolCall",
+    "compat_error",
+    "deepseek_error",
+    "edge_error",
+    "gateway_error",
+    "policy_error",
+    "rest_error",
+    "workers_ai_error",
+]

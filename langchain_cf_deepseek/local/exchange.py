@@ -1,0 +1,102 @@
+"""What passes through the gateway: a call on the way in, an answer on the way out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Routing = Literal["provider-native", "unified", "compat"]
+"""The three doors: `/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+
+Stream = AsyncGenerator[bytes, None]
+
+EVENT_STREAM = "text/event-stream"
+
+DEEPSEEK_ERROR_TYPE = "application/octet-stream"
+"""The content type under which DeepSeek often sends its errors."""
+
+
+@dataclass(frozen=True)
+class RecordedRequest:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: str
+    """The query string, without the question mark."""
+    headers: dict[str, str]
+    """Names in lower case; the values of a repeated header are joined with `, `."""
+    body: Any
+    """The parsed JSON, or None when there was none."""
+
+
+@dataclass
+class Answer:
+    """One HTTP answer, its body whole or as a stream of pieces."""
+
+    status: int
+    body: bytes | Stream
+    content_type: str | None = "application/json"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class RefusedError(Exception):
+    """Ends a call with an answer of its own."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+@dataclass
+class Call:
+    """One request on its way through the gateway."""
+
+    request: RecordedRequest
+    raw: bytes
+    routing: Routing
+    account: str
+    gateway: str | None
+    """The gateway's id, from the path or from `cf-aig-gateway-id`."""
+    endpoint: str
+    """What follows the base URL, `chat/completions` for instance."""
+    reset: Callable[[], Awaitable[None]]
+    """Breaks the TCP connection of this call."""
+    model: str = ""
+    """The model as the provider knows it, without the gateway's prefix."""
+    elsewhere: bool = False
+    """Whether the model is not DeepSeek's own: a route, a custom provider, Workers AI."""
+    billed: bool = False
+    """Whether Cloudflare pays the provider, because nobody brought a key."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """Response headers that the gateway adds."""
+
+    def provider_body(self) -> bytes:
+        """The body for the provider: as received, but for the prefix of the model."""
+        body = self.request.body
+        if not isinstance(body, dict) or body.get("model") == self.model:
+            return self.raw
+        return dump({**body, "model": self.model})
+
+
+Proceed = Callable[[], Awaitable[Answer]]
+Step = Callable[[Call, Proceed], Awaitable[Answer]]
+"""A step of a call: it answers itself, or lets the call proceed and hands on what comes back."""
+
+
+def dump(payload: object) -> bytes:
+    """Serialize to compact JSON, as the services do.
+
+    Half a surrogate pair, which JSON can spell but UTF-8 cannot, is left for the reader to refuse.
+    """
+    text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def json_answer(
+    status: int, payload: object, content_type: str | None = "application/json"
+) -> Answer:
+    """Make an answer with a JSON body."""
+    return Answer(status, dump(payload), content_type)

@@ -1,0 +1,217 @@
+"""Cloudflare's part: the doors, the steps behind each of them, and the headers on every answer."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from langchain_cf_deepseek.local.admission import Admission, Settings
+from langchain_cf_deepseek.local.cache import Cache
+from langchain_cf_deepseek.local.exchange import (
+    Answer,
+    Call,
+    Proceed,
+    RecordedRequest,
+    RefusedError,
+    Routing,
+    Step,
+    dump,
+)
+from langchain_cf_deepseek.local.sabotage import FaultQueue
+from langchain_cf_deepseek.local.server import reset_connection
+
+DOORS: tuple[tuple[str, Routing], ...] = (
+    ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
+    ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
+    ("/client/v4/accounts/{account}/ai/v1/{endpoint:path}", "unified"),
+    ("/client/v4/{endpoint:path}", "unified"),
+)
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+REMEMBERED_REQUESTS = 10_000
+"""How many requests a gateway keeps; older ones are forgotten."""
+
+
+class Provider(Protocol):
+    """Who answers behind the gateway."""
+
+    async def answer(self, call: Call) -> Answer:
+        """Answer a call that was let in."""
+
+    def reset(self) -> None:
+        """Forget what earlier calls left behind."""
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+
+
+class Gateway:
+    """The ASGI application, and everything that it remembers."""
+
+    def __init__(self, settings: Settings, provider: Provider, *, unified_headers: bool) -> None:
+        self.faults = FaultQueue()
+        self.cache = Cache()
+        self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
+        self.upstream_calls = 0
+        self._provider = provider
+        admission = Admission(settings)
+        answering = (self.cache.step, self.faults.step)
+        self._steps: Mapping[Routing, tuple[Step, ...]] = {
+            "provider-native": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _identify,
+                admission.native_endpoint,
+                admission.provider_key,
+                *answering,
+            ),
+            "compat": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _identify,
+                admission.compat_model,
+                admission.provider_key,
+                *answering,
+            ),
+            "unified": (
+                admission.api_token,
+                admission.rest_route,
+                admission.rest_gateway,
+                *((_identify,) if unified_headers else ()),
+                admission.rest_model,
+                _tell_key_source,
+                *answering,
+            ),
+        }
+        self._lock = threading.Lock()
+        doors = [Route(path, self._door(routing), methods=METHODS) for path, routing in DOORS]
+        self.app = Starlette(routes=[*doors, Route("/{path:path}", self._nowhere, methods=METHODS)])
+
+    def reset(self) -> None:
+        """Forget requests, faults, cached answers and counters."""
+        with self._lock:
+            self.requests.clear()
+            self.upstream_calls = 0
+        self.faults.clear()
+        self.cache.clear()
+        self._provider.reset()
+
+    def recorded(self) -> list[RecordedRequest]:
+        """List the requests received so far."""
+        with self._lock:
+            return list(self.requests)
+
+    def _door(self, routing: Routing) -> Callable[[Request], Awaitable[Response]]:
+        async def enter(request: Request) -> Response:
+            raw = await request.body()
+            recorded = self._record(request, raw)
+            path = request.path_params
+            call = Call(
+                request=recorded,
+                raw=raw,
+                routing=routing,
+                account=path.get("account", ""),
+                gateway=path.get("gateway", recorded.headers.get("cf-aig-gateway-id")),
+                endpoint=path.get("endpoint", "chat/completions"),
+                reset=partial(reset_connection, request.state.transport),
+                facts=_ray(),
+            )
+            try:
+                answer = await self._proceed(call, self._steps[routing])
+            except RefusedError as refused:
+                answer = refused.answer
+            return _response(answer, call.facts)
+
+        return enter
+
+    async def _nowhere(self, request: Request) -> Response:
+        self._record(request, await request.body())
+        return _response(Answer(404, b"", None), _ray())
+
+    def _record(self, request: Request, raw: bytes) -> RecordedRequest:
+        names = dict.fromkeys(request.headers.keys())
+        recorded = RecordedRequest(
+            method=request.method,
+            path=request.url.path,
+            query=request.url.query,
+            headers={name: ", ".join(request.headers.getlist(name)) for name in names},
+            body=_parsed(raw),
+        )
+        with self._lock:
+            self.requests.append(recorded)
+        return recorded
+
+    async def _proceed(self, call: Call, steps: Sequence[Step]) -> Answer:
+        """Take the first step; what lies behind it is the other steps, then the provider."""
+        if steps:
+            return await steps[0](call, lambda: self._proceed(call, steps[1:]))
+        with self._lock:
+            self.upstream_calls += 1
+        return await self._provider.answer(call)
+
+
+async def _identify(call: Call, proceed: Proceed) -> Answer:
+    """Give the call its ids. A call of one step has one id for log, request and event."""
+    log_id = str(_uuid7())
+    call.facts |= {
+        "cf-aig-log-id": log_id,
+        "cf-aig-request-id": log_id,
+        "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", log_id),
+        "cf-aig-step": "0",
+    }
+    if call.request.headers.get("cf-aig-collect-log") == "false":
+        del call.facts["cf-aig-log-id"]
+    return await proceed()
+
+
+async def _tell_key_source(call: Call, proceed: Proceed) -> Answer:
+    """On the REST host, whole answers say on whose key they came."""
+    answer = await proceed()
+    if answer.status == HTTPStatus.OK and isinstance(answer.body, bytes):
+        payload = _parsed(answer.body)
+        if isinstance(payload, dict) and "choices" in payload:
+            source = "Unified" if call.billed else "BYOK"
+            lead = answer.body[: answer.body.index(b"{")]
+            answer.body = lead + dump({**payload, "gatewayMetadata": {"keySource": source}})
+    return answer
+
+
+def _response(answer: Answer, facts: dict[str, str]) -> Response:
+    headers = answer.headers | facts
+    if answer.content_type is not None:
+        headers["content-type"] = answer.content_type
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, answer.status, headers)
+    return StreamingResponse(answer.body, answer.status, headers)
+
+
+def _parsed(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _ray() -> dict[str, str]:
+    return {"cf-ray": f"{secrets.token_hex(8)}-LOC"}
+
+
+def _uuid7() -> uuid.UUID:
+    """Make an id that sorts by time, as `uuid.uuid7` of Python 3.14 does."""
+    milliseconds = time.time_ns() // 1_000_000
+    random_bits = secrets.randbits(74)
+    value = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62) << 64
+    value |= 0x2 << 62 | random_bits & (2**62 - 1)
+    return uuid.UUID(int=value)

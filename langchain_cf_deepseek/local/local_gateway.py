@@ -1,0 +1,259 @@
+"""`LocalGateway`: the gateway as tests and the command line use it."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_cf_deepseek.local.admission import Settings
+from langchain_cf_deepseek.local.deepseek import DeepSeek, Passback, UsageChunk
+from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.faults import Fault
+from langchain_cf_deepseek.local.gateway import Gateway, Provider
+from langchain_cf_deepseek.local.models import MODELS, Model
+from langchain_cf_deepseek.local.replies import Reply
+from langchain_cf_deepseek.local.server import HOST, Server
+from langchain_cf_deepseek.local.upstream import Upstream
+
+if TYPE_CHECKING:
+    from langchain_cf_deepseek import ChatCloudflareDeepSeek
+
+ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
+GATEWAY_ID = "local"
+# Pretended credentials, good for nothing but this gateway.
+GATEWAY_TOKEN = "local-gateway-token"  # noqa: S105
+API_KEY = "local-deepseek-key"
+CLOUDFLARE_API_TOKEN = "local-cloudflare-token"  # noqa: S105
+
+_PATHS: Mapping[Routing, str] = {
+    "provider-native": "/v1/{account}/{gateway}/deepseek",
+    "unified": "/client/v4/accounts/{account}/ai/v1",
+    "compat": "/v1/{account}/{gateway}/compat",
+}
+
+
+class LocalGateway:
+    """Cloudflare AI Gateway and DeepSeek on this machine, over real HTTP.
+
+    It listens on 127.0.0.1 only, knows one account with fixed, pretended credentials, and is made
+    for trying out and for tests, not for production. Use it as a context manager, or call `start`
+    and `stop`.
+
+    Example:
+        ```python
+        with LocalGateway() as gateway:
+            gateway.reply(content="Because of Rayleigh scattering.", reasoning="Physics.")
+            print(gateway.chat_model().invoke("Why is the sky blue?").content)
+            print(gateway.requests[-1].headers["cf-aig-authorization"])
+        ```
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        upstream: str | None = None,
+        upstream_api_key: str | None = None,
+        account_id: str = ACCOUNT_ID,
+        gateway_id: str = GATEWAY_ID,
+        gateway_token: str = GATEWAY_TOKEN,
+        api_key: str = API_KEY,
+        cloudflare_api_token: str = CLOUDFLARE_API_TOKEN,
+        stored_key: bool = False,
+        authenticated: bool = True,
+        models: Mapping[str, Model] = MODELS,
+        passback: Passback = "strict",
+        keep_alive: int | bool = 0,
+        usage_chunk: UsageChunk | None = None,
+        unified_headers: bool = True,
+    ) -> None:
+        """Set up a gateway; it serves from `start` on.
+
+        Args:
+            port: The port to listen on, or 0 for any free one.
+            upstream: Base URL of an OpenAI-compatible server that answers instead of the
+                pretend model: everything before `/chat/completions`.
+            upstream_api_key: The upstream's key. Without it the caller's own key is passed on.
+            account_id: The one account, 32 lower-case hexadecimal digits.
+            gateway_id: The one gateway, besides `default`.
+            gateway_token: What `cf-aig-authorization` must hold on the gateway host.
+            api_key: The DeepSeek key that is accepted.
+            cloudflare_api_token: What `Authorization` must hold on the REST host.
+            stored_key: Whether a DeepSeek key is stored in the gateway (BYOK), so that requests
+                need none.
+            authenticated: Whether the gateway host asks for the gateway token.
+            models: The models served, by name. The first one answers dynamic routes.
+            passback: Which models refuse earlier assistant turns without `reasoning_content`:
+                none, only V4 Pro, or all.
+            keep_alive: How many `: keep-alive` comments precede the first chunk of a stream, and
+                how many blank lines a whole answer.
+            usage_chunk: How the unified endpoint streams usage: `deepseek` puts it into the last
+                chunk with content, `catalogue` into a chunk of its own, as for the models that
+                Cloudflare resells. None means `catalogue` for `deepseek-v4-pro` without a stored
+                key, which Cloudflare resells, and `deepseek` for all others.
+            unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and its like.
+        """
+        self.account_id = account_id
+        self.gateway_id = gateway_id
+        self.gateway_token = gateway_token
+        self.api_key = api_key
+        self.cloudflare_api_token = cloudflare_api_token
+        self._port = port
+        self._replies: deque[Reply] = deque()
+        self._lock = threading.Lock()
+        provider: Provider
+        if upstream is None:
+            provider = DeepSeek(
+                models=models,
+                passback=passback,
+                keep_alive=int(keep_alive),
+                usage_chunk=usage_chunk,
+                next_reply=self._next_reply,
+            )
+        else:
+            provider = Upstream(upstream, upstream_api_key, api_key)
+        self._provider = provider
+        self._gateway = Gateway(
+            Settings(
+                account_id=account_id,
+                gateway_id=gateway_id,
+                gateway_token=gateway_token,
+                api_key=api_key,
+                cloudflare_api_token=cloudflare_api_token,
+                authenticated=authenticated,
+                stored_key=stored_key,
+                models=models,
+                upstream=upstream is not None,
+            ),
+            provider,
+            unified_headers=unified_headers,
+        )
+        self._server: Server | None = None
+
+    def start(self) -> Self:
+        """Listen. Returns when requests are answered."""
+        if self._server is not None:
+            msg = "The local gateway is running already."
+            raise RuntimeError(msg)
+        server = Server(self._gateway.app, self._port, self._provider.aclose)
+        server.start()
+        self._server = server
+        return self
+
+    def stop(self) -> None:
+        """Cut every connection and stop listening."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        if self._server is None:
+            msg = "The local gateway is not running: use it in a `with` block, or call start()."
+            raise RuntimeError(msg)
+        return f"http://{HOST}:{self._server.port}"
+
+    def base_url(self, routing: Routing = "provider-native") -> str:
+        """The base URL of one door: everything before `/chat/completions`."""
+        path = _PATHS[routing].format(account=self.account_id, gateway=self.gateway_id)
+        return self.url + path
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """Every request received, in order; the latest 10,000."""
+        return self._gateway.recorded()
+
+    @property
+    def upstream_calls(self) -> int:
+        """How many requests reached the provider: not refused, not answered from the cache."""
+        return self._gateway.upstream_calls
+
+    def chat_model(self, **kwargs: Any) -> ChatCloudflareDeepSeek:
+        """Make a chat model that talks to this gateway.
+
+        Args:
+            **kwargs: Fields of `ChatCloudflareDeepSeek`, instead of the gateway's own.
+        """
+        # The gateway itself does without the client.
+        from langchain_cf_deepseek import ChatCloudflareDeepSeek  # noqa: PLC0415
+
+        routing: Routing = kwargs.pop("routing", "provider-native")
+        fields = {
+            "model": "deepseek-flash",
+            "routing": routing,
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "base_url": self.base_url(routing),
+            **self._credentials(routing),
+        }
+        return ChatCloudflareDeepSeek(**{**fields, **kwargs})
+
+    def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
+        """The environment variables that point the client at this gateway."""
+        names = {
+            "api_key": "DEEPSEEK_API_KEY",
+            "gateway_token": "CF_AIG_TOKEN",
+            "cloudflare_api_token": "CLOUDFLARE_API_TOKEN",
+        }
+        return {
+            "CLOUDFLARE_AI_GATEWAY_ROUTING": routing,
+            "CLOUDFLARE_ACCOUNT_ID": self.account_id,
+            "CLOUDFLARE_GATEWAY_ID": self.gateway_id,
+            "CLOUDFLARE_AI_GATEWAY_BASE_URL": self.base_url(routing),
+            **{names[field]: value for field, value in self._credentials(routing).items()},
+        }
+
+    def _credentials(self, routing: Routing) -> dict[str, str]:
+        if routing == "unified":
+            return {"cloudflare_api_token": self.cloudflare_api_token}
+        return {"api_key": self.api_key, "gateway_token": self.gateway_token}
+
+    def reply(self, reply: Reply | None = None, /, **fields: Any) -> None:
+        """Script the next answer; several are given in order, then the pretend model goes on.
+
+        Args:
+            reply: The answer.
+            **fields: The fields of a `Reply`, instead of one.
+
+        Raises:
+            TypeError: The gateway has an upstream, which says what it likes.
+        """
+        if isinstance(self._provider, Upstream):
+            msg = "Replies cannot be scripted: the upstream answers."
+            raise TypeError(msg)
+        with self._lock:
+            self._replies.append(reply or Reply(**fields))
+
+    def _next_reply(self) -> Reply | None:
+        with self._lock:
+            return self._replies.popleft() if self._replies else None
+
+    def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:
+        """Order a fault.
+
+        Args:
+            fault: The fault.
+            **fields: The fields of a `Fault`, instead of one.
+        """
+        self._gateway.faults.add(fault or Fault(**fields))
+
+    def reset(self) -> None:
+        """Forget requests, scripted replies, faults, cached answers and counters."""
+        with self._lock:
+            self._replies.clear()
+        self._gateway.reset()
