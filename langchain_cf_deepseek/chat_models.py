@@ -1,8 +1,6 @@
 """The chat model: its fields, and LangChain's override points. It knows nothing of the wire."""
 
-import difflib
-import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, Self
 
 import openai
@@ -11,6 +9,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
 from langchain_core.utils import get_pydantic_field_names
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import (
@@ -36,44 +35,19 @@ from langchain_cf_deepseek.routing import (
     RouteSettings,
     Routing,
 )
+from langchain_cf_deepseek.settings import (
+    check_arguments,
+    from_env,
+    output_version_from_env,
+    secret_from_env,
+)
+from langchain_cf_deepseek.structured import structured_by_json_mode
 from langchain_cf_deepseek.transport import Transport, WireRequest
-
-# Settings of the parent class that mean nothing here, or something else than their name says.
-_REFUSED = {
-    "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
-    "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
-    "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
-    "include_response_headers": 'read response_metadata["cloudflare_gateway"]',
-    "openai_api_base": "use `base_url`",
-    "openai_api_key": "use `api_key`",
-    "openai_organization": "DeepSeek has no organisations",
-    "openai_proxy": "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)",
-    "organization": "DeepSeek has no organisations",
-    "reasoning": "use `thinking` and `reasoning_effort`",
-    "truncation": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
-    "use_previous_response_id": "it needs OpenAI's Responses API",
-    "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
-}
 
 # Options of a call that do not go into the body.
 _BESIDE_THE_BODY = ("extra_headers", "extra_query", "gateway", "stream_usage", "timeout")
 
 _MAX_USER_ID_BYTES = 512
-
-
-def _from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
-    """Read `variable` when a model is made; set but empty counts as not set."""
-    return lambda: os.environ.get(variable) or default
-
-
-def _secret_from_env(variable: str) -> Callable[[], SecretStr | None]:
-    return lambda: SecretStr(value) if (value := os.environ.get(variable)) else None
-
-
-def _output_version_from_env() -> str | None:
-    # `responses/v1` is meant for OpenAI's models in the same process.
-    version = os.environ.get("LC_OUTPUT_VERSION")
-    return version if version in {"v0", "v1"} else None
 
 
 class ChatCloudflareDeepSeek(BaseChatOpenAI):
@@ -89,7 +63,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """
 
     routing: Routing = Field(
-        default_factory=_from_env("CLOUDFLARE_AI_GATEWAY_ROUTING", "provider-native"),
+        default_factory=from_env("CLOUDFLARE_AI_GATEWAY_ROUTING", "provider-native"),
         validate_default=True,
     )
     """Which door of Cloudflare requests take; environment variable CLOUDFLARE_AI_GATEWAY_ROUTING.
@@ -98,37 +72,37 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     is Cloudflare's current endpoint for all models; `compat` is its older one.
     """
 
-    account_id: str | None = Field(default_factory=_from_env("CLOUDFLARE_ACCOUNT_ID"))
+    account_id: str | None = Field(default_factory=from_env("CLOUDFLARE_ACCOUNT_ID"))
     """Cloudflare account, 32 lower-case hexadecimal digits; variable CLOUDFLARE_ACCOUNT_ID."""
 
-    gateway_id: str | None = Field(default_factory=_from_env("CLOUDFLARE_GATEWAY_ID"))
+    gateway_id: str | None = Field(default_factory=from_env("CLOUDFLARE_GATEWAY_ID"))
     """Name of the gateway; environment variable CLOUDFLARE_GATEWAY_ID.
 
     Optional on `unified` routing, where Cloudflare then takes the account's `default` gateway.
     """
 
-    api_key: SecretStr | None = Field(default_factory=_secret_from_env("DEEPSEEK_API_KEY"))
+    api_key: SecretStr | None = Field(default_factory=secret_from_env("DEEPSEEK_API_KEY"))
     """DeepSeek key, sent on `provider-native` and `compat`; variable DEEPSEEK_API_KEY.
 
     Without it the gateway uses a key stored in it (BYOK), and no `Authorization` header is sent.
     https://developers.cloudflare.com/ai-gateway/configuration/bring-your-own-keys/
     """
 
-    gateway_token: SecretStr | None = Field(default_factory=_secret_from_env("CF_AIG_TOKEN"))
+    gateway_token: SecretStr | None = Field(default_factory=secret_from_env("CF_AIG_TOKEN"))
     """Cloudflare token with the permission AI Gateway Run; environment variable CF_AIG_TOKEN.
 
     Sent as `cf-aig-authorization` on `provider-native` and `compat`, nowhere else.
     """
 
     cloudflare_api_token: SecretStr | None = Field(
-        default_factory=_secret_from_env("CLOUDFLARE_API_TOKEN")
+        default_factory=secret_from_env("CLOUDFLARE_API_TOKEN")
     )
     """Cloudflare token with the permission Workers AI Read; variable CLOUDFLARE_API_TOKEN.
 
     Sent as `Authorization` on `unified`, nowhere else.
     """
 
-    base_url: str | None = Field(default_factory=_from_env("CLOUDFLARE_AI_GATEWAY_BASE_URL"))
+    base_url: str | None = Field(default_factory=from_env("CLOUDFLARE_AI_GATEWAY_BASE_URL"))
     """Replaces the URL up to, not including, `/chat/completions`: custom domain, local gateway.
 
     Environment variable CLOUDFLARE_AI_GATEWAY_BASE_URL.
@@ -183,7 +157,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     A value may be a `SecretStr`. Never dumped or traced.
     """
 
-    output_version: str | None = Field(default_factory=_output_version_from_env)
+    output_version: str | None = Field(default_factory=output_version_from_env)
     """Form of a message's content: text (`v0`) or blocks (`v1`); variable LC_OUTPUT_VERSION."""
 
     # The parent's fields for the same things, under OpenAI's names: out of use.
@@ -199,17 +173,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @override
     def build_extra(cls, values: dict[str, Any]) -> Any:
         """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there."""
-        known = get_pydantic_field_names(cls)
-        for name, value in values.items():
-            if name in _REFUSED:
-                if value:
-                    msg = f"`{name}` is not for this model: {_REFUSED[name]}."
-                    raise ValueError(msg)
-            elif name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
-                msg = f"unknown argument `{name}`: {hint}"
-                raise ValueError(msg)
+        check_arguments(values, get_pydantic_field_names(cls))
         return values
 
     @field_validator("gateway", mode="before")
@@ -354,6 +318,46 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                         if run_manager:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
+
+    @override
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Literal["function_calling", "json_mode", "json_schema"] = "function_calling",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Return this model with answers of the shape of `schema`.
+
+        Args:
+            schema: A Pydantic class, a `TypedDict` class, a JSON schema or a tool.
+            method: `function_calling` (the default) forces a tool call, for which DeepSeek must
+                not think: unless `thinking` or `reasoning_effort` is set, thinking is turned off
+                for the request. Where one of them is set, JSON mode takes the place of the tool,
+                with the schema in the system text, so that reasoning and result come together.
+                `json_mode` asks for JSON of no particular shape. `json_schema` is not served by
+                DeepSeek's chat, and means `function_calling`.
+            include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`.
+            strict: Constrain the call to the schema; needs DeepSeek's beta path, which only
+                `provider-native` routing has.
+            **kwargs: Parameters of each call.
+
+        https://api-docs.deepseek.com/guides/tool_calls and /guides/json_mode
+        """
+        if method == "json_schema":
+            method = "function_calling"
+        if method == "function_calling" and schema is not None and self._thinks_by_wish:
+            return structured_by_json_mode(self, schema, include_raw=include_raw, **kwargs)
+        return super().with_structured_output(
+            schema, method=method, include_raw=include_raw, strict=strict, **kwargs
+        )
+
+    @property
+    def _thinks_by_wish(self) -> bool:
+        effort = self.reasoning_effort
+        return self.thinking == "enabled" or (effort is not None and effort != "none")
 
     def _answer(self, response: Any, request: WireRequest) -> Answer:
         return Answer(response, request.body, as_blocks=self.output_version == "v1")

@@ -34,10 +34,12 @@ def _checked_completion(response: Any, content: bytes) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except (ValueError, RecursionError):
-        body = content.decode(errors="replace")
-    if isinstance(body, dict) and body.get("choices") and not body.get("error"):
-        return body
-    raise error_from_response(response, body=body)
+        body = None
+    if not isinstance(body, dict):
+        raise error_from_response(response, body=content.decode(errors="replace"))
+    if not body.get("choices") or body.get("error"):
+        raise error_from_response(response, body=body)
+    return body
 
 
 class StreamReader:
@@ -82,22 +84,24 @@ class StreamReader:
 
     def _feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         if not self._begun:
-            # Neither the status nor the content type tells an event stream from a JSON or HTML
-            # body reliably; its first character does.
+            # Neither the status nor the content type tells an event stream from a JSON, HTML or
+            # text body reliably; its first character does: that of a field name, or of a comment.
             first = piece.lstrip()[:1]
             self._begun = bool(first)
-            if first and first in b"{[<":
+            if first and first not in b":deir":
                 self._whole = []
         if self._whole is not None:
             self._whole.append(piece)
             return
         yielded = False
-        for event in self._decoder.feed(piece):
+        for event in () if self._done else self._decoder.feed(piece):
             if event == DONE:
+                # What is left of the body is read all the same, so that the connection can be
+                # used again, but it means nothing.
                 self._done = True
-            elif not self._done:
-                yielded = True
-                yield self._checked_event(event)
+                return
+            yielded = True
+            yield self._checked_event(event)
         self._check_silence(yielded)
 
     def _end(self) -> Iterator[dict[str, Any]]:

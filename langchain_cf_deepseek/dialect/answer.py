@@ -183,6 +183,9 @@ class Answer:
         self, event: Mapping[str, Any], choice: Mapping[str, Any], wire: Mapping[str, Any]
     ) -> None:
         if text := wire.get("content"):
+            if not isinstance(text, str):
+                msg = f"content is a {type(text).__name__}"
+                raise TypeError(msg)
             self._texts.append(text)
         if wire.get("reasoning_content"):
             self._has_reasoning = True

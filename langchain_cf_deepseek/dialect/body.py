@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_json_schema
 
 from langchain_cf_deepseek.dialect.messages import to_wire
+from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
 from langchain_cf_deepseek.notices import warn_once
 
 Json = dict[str, Any]
@@ -47,8 +48,8 @@ _CALL_PARAMETERS = frozenset(
         "user_id",
     }
 )
-_ANY_TOOL = {"any", "required"}
-_UNFORCED = {"auto", "none"}
+_ANY_TOOL = ("any", "required")
+_UNFORCED = ("auto", "none")
 
 
 def build_body(
@@ -86,8 +87,13 @@ def build_body(
         sees_images=sees_images,
     )
     _ask_for_json(body)
-    if not has_beta:
-        _do_without_beta(body)
+    _apply_strict(body, has_beta=has_beta)
+    if _has_prefix(body) and not has_beta:
+        msg = (
+            "prefix completion needs DeepSeek's beta path: use routing='provider-native' "
+            "(CLOUDFLARE_AI_GATEWAY_ROUTING)."
+        )
+        raise ValueError(msg)
     if not body.get("stream"):
         body.pop("stream", None)
         body.pop("stream_options", None)
@@ -176,7 +182,7 @@ def _tool_choice(choice: Any) -> str | Json | None:
             return "required"
         return choice if choice in _UNFORCED else _named(choice)
     kind = choice.get("type")
-    if kind in _ANY_TOOL | _UNFORCED:
+    if kind in _ANY_TOOL or kind in _UNFORCED:
         return _tool_choice(kind)
     name = (choice.get("function") or choice).get("name")
     if not isinstance(name, str):
@@ -244,21 +250,14 @@ def _has_prefix(body: Json) -> bool:
     return "prefix" in body["messages"][-1] if body["messages"] else False
 
 
-def _do_without_beta(body: Json) -> None:
-    if _has_strict_tools(body):
-        warn_once(
-            "strict tools need DeepSeek's beta path, which only routing='provider-native' has: "
-            "they are sent without `strict`."
-        )
-        body["tools"] = [_without_strict(tool) for tool in body["tools"]]
-    if _has_prefix(body):
-        msg = (
-            "prefix completion needs DeepSeek's beta path: use routing='provider-native' "
-            "(CLOUDFLARE_AI_GATEWAY_ROUTING)."
-        )
-        raise ValueError(msg)
-
-
-def _without_strict(tool: Json) -> Json:
-    function = {key: value for key, value in tool["function"].items() if key != "strict"}
-    return {**tool, "function": function}
+def _apply_strict(body: Json, *, has_beta: bool) -> None:
+    if not _has_strict_tools(body):
+        return
+    if has_beta:
+        body["tools"] = strict_tools(body["tools"])
+        return
+    warn_once(
+        "strict tools need DeepSeek's beta path, which only routing='provider-native' has: they "
+        "are sent without `strict`."
+    )
+    body["tools"] = loose_tools(body["tools"])

@@ -1,0 +1,59 @@
+"""How the model's settings are read: environment variables, and arguments that are refused."""
+
+import difflib
+import os
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+# Settings of the parent class that mean nothing here, or something else than their name says.
+_REFUSED = {
+    "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
+    "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "include_response_headers": 'read response_metadata["cloudflare_gateway"]',
+    "openai_api_base": "use `base_url`",
+    "openai_api_key": "use `api_key`",
+    "openai_organization": "DeepSeek has no organisations",
+    "openai_proxy": "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)",
+    "organization": "DeepSeek has no organisations",
+    "reasoning": "use `thinking` and `reasoning_effort`",
+    "truncation": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "use_previous_response_id": "it needs OpenAI's Responses API",
+    "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
+}
+
+
+def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
+    """Read `variable` when a model is made; set but empty counts as not set."""
+    return lambda: os.environ.get(variable) or default
+
+
+def secret_from_env(variable: str) -> Callable[[], SecretStr | None]:
+    """Read `variable` when a model is made, as a secret."""
+    return lambda: SecretStr(value) if (value := os.environ.get(variable)) else None
+
+
+def output_version_from_env() -> str | None:
+    """Read LC_OUTPUT_VERSION, which may mean OpenAI's models in the same process."""
+    version = os.environ.get("LC_OUTPUT_VERSION")
+    return version if version in {"v0", "v1"} else None
+
+
+def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there.
+
+    Raises:
+        ValueError: There is one; the text names it and the way out.
+    """
+    for name, value in arguments.items():
+        if name in _REFUSED:
+            if value:
+                msg = f"`{name}` is not for this model: {_REFUSED[name]}."
+                raise ValueError(msg)
+        elif name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
+            msg = f"unknown argument `{name}`: {hint}"
+            raise ValueError(msg)

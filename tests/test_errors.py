@@ -1,0 +1,613 @@
+"""Every failure that Cloudflare and DeepSeek document becomes the right class, with a way out."""
+
+import copy
+import pickle
+from typing import Any
+
+import openai
+import pytest
+from langchain_core import exceptions as core
+
+from langchain_cf_deepseek import errors
+from langchain_cf_deepseek.local import (
+    Fault,
+    LocalGateway,
+    compat_error,
+    deepseek_error,
+    edge_error,
+    gateway_error,
+    policy_error,
+    rest_error,
+    workers_ai_error,
+)
+from tests.conftest import PATHS, Ask
+
+# The three families each class belongs to: ours, the SDK's, LangChain's.
+FAMILIES = {
+    "Authentication": (openai.AuthenticationError, core.ModelAuthenticationError),
+    "PermissionDenied": (openai.PermissionDeniedError, core.ModelPermissionDeniedError),
+    "InvalidRequest": (openai.BadRequestError, core.ModelInvalidRequestError),
+    "ContextOverflow": (openai.BadRequestError, core.ContextOverflowError),
+    "ModelNotFound": (openai.NotFoundError, core.ModelNotFoundError),
+    "InsufficientFunds": (openai.APIStatusError, core.ModelError),
+    "RateLimit": (openai.RateLimitError, core.ModelRateLimitError),
+    "SpendLimit": (openai.RateLimitError, core.ModelRateLimitError),
+    "ContentBlocked": (openai.APIStatusError, core.ModelError),
+    "API": (openai.InternalServerError, core.ModelAPIError),
+    "Timeout": (openai.APITimeoutError, core.ModelTimeoutError),
+}
+
+RETRYABLE = {"RateLimit", "API", "Timeout"}
+
+DEEPSEEK_WORD = "invalid_request_error"
+
+# fault, class, origin, code, what the hint must name
+CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
+    "gateway id unknown": (
+        gateway_error(2001, 400, "Please configure AI Gateway in the Cloudflare dashboard"),
+        "InvalidRequest",
+        "gateway",
+        2001,
+        "CLOUDFLARE_GATEWAY_ID",
+    ),
+    "upstream failed, as 400": (
+        gateway_error(2005, 400, "Failed to get response from provider"),
+        "API",
+        "gateway",
+        2005,
+        "Try again",
+    ),
+    "upstream failed, as 502": (
+        gateway_error(2005, 502, "Failed to get response from provider"),
+        "API",
+        "gateway",
+        2005,
+        "Try again",
+    ),
+    "upstream failed, in the older shape": (
+        gateway_error(2005, 400, "Failed to get response from provider", old=True),
+        "API",
+        "gateway",
+        2005,
+        "Try again",
+    ),
+    "provider unknown": (
+        gateway_error(2008, 400, "Invalid provider"),
+        "InvalidRequest",
+        "gateway",
+        2008,
+        "`model`",
+    ),
+    "compat body unreadable": (
+        gateway_error(2019, 400, "Chat completion bad format"),
+        "InvalidRequest",
+        "gateway",
+        2019,
+        "`model`",
+    ),
+    "stored key unknown": (
+        gateway_error(2040, 400, "Provider 'deepseek' has no BYOK credential named 'x'"),
+        "InvalidRequest",
+        "gateway",
+        2040,
+        "byok_alias",
+    ),
+    "schema of the catalogue": (
+        rest_error(7003, 400, "Model execution failed (User Input Error): field temperature"),
+        "InvalidRequest",
+        "gateway",
+        7003,
+        "",
+    ),
+    "no such address": (
+        rest_error(7003, 404, "Could not route to /accounts/x, perhaps your object identifier"),
+        "InvalidRequest",
+        "gateway",
+        7003,
+        "CLOUDFLARE_ACCOUNT_ID",
+    ),
+    "no such URI": (
+        rest_error(7000, 400, "No route for that URI"),
+        "InvalidRequest",
+        "gateway",
+        7000,
+        "CLOUDFLARE_ACCOUNT_ID",
+    ),
+    "gateway token wrong": (
+        gateway_error(2009, 401, "Unauthorized"),
+        "Authentication",
+        "gateway",
+        2009,
+        "CF_AIG_TOKEN",
+    ),
+    "Cloudflare token wrong": (
+        rest_error(10000, 401, "Authentication error"),
+        "Authentication",
+        "gateway",
+        10000,
+        "CLOUDFLARE_API_TOKEN",
+    ),
+    "DeepSeek key wrong": (
+        deepseek_error(401, "Authentication Fails, Your api key: ****0000 is invalid"),
+        "Authentication",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "DEEPSEEK_API_KEY",
+    ),
+    "no DeepSeek key": (
+        Fault(status=401, body="Authentication Fails (governor)"),
+        "Authentication",
+        "deepseek",
+        None,
+        "DEEPSEEK_API_KEY",
+    ),
+    "no credits, compat": (
+        compat_error(402, "Insufficient balance; add money to your gateway or use BYOK"),
+        "InsufficientFunds",
+        "gateway",
+        None,
+        "credits",
+    ),
+    "no credits, 2021": (
+        rest_error(2021, 402, "Insufficient credits"),
+        "InsufficientFunds",
+        "gateway",
+        2021,
+        "credits",
+    ),
+    "model needs an own key": (
+        rest_error(2021, 402, "This model is not available via unified billing. Please use BYOK."),
+        "InsufficientFunds",
+        "gateway",
+        2021,
+        "DEEPSEEK_API_KEY",
+    ),
+    "wholesale rate": (
+        gateway_error(2021, 402, "Wholesale rate limit exceeded for this gateway"),
+        "RateLimit",
+        "gateway",
+        2021,
+        "Try again",
+    ),
+    "wholesale rate, other code": (
+        gateway_error(2018, 429, "Wholesale Rate limited"),
+        "RateLimit",
+        "gateway",
+        2018,
+        "Try again",
+    ),
+    "DeepSeek balance": (
+        deepseek_error(402, "Insufficient Balance", "unknown_error"),
+        "InsufficientFunds",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "balance",
+    ),
+    "policy": (
+        policy_error(403, "Access denied by policy"),
+        "PermissionDenied",
+        "gateway",
+        None,
+        "policy",
+    ),
+    "edge block": (edge_error(), "PermissionDenied", "gateway", None, ""),
+    "edge page": (
+        edge_error(530, "<!DOCTYPE html><title>Origin is\nunreachable</title>", "text/html"),
+        "API",
+        "gateway",
+        None,
+        "Try again",
+    ),
+    "model not in the catalogue": (
+        rest_error(7003, 404, "Model not found: deepseek/x"),
+        "ModelNotFound",
+        "gateway",
+        7003,
+        "catalogue",
+    ),
+    "model unknown to DeepSeek": (
+        deepseek_error(400, "The supported API model names are a, b, but you passed x."),
+        "ModelNotFound",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "`model`",
+    ),
+    "path unknown to DeepSeek": (
+        Fault(status=404),
+        "ModelNotFound",
+        "deepseek",
+        None,
+        "base_url",
+    ),
+    "guardrail, prompt": (
+        gateway_error(2016, 424, "Prompt blocked due to security configurations"),
+        "ContentBlocked",
+        "gateway",
+        2016,
+        "blocked the prompt",
+    ),
+    "guardrail, answer": (
+        gateway_error(2017, 424, "Response blocked due to security configurations"),
+        "ContentBlocked",
+        "gateway",
+        2017,
+        "blocked the answer",
+    ),
+    "guardrail, unified": (
+        rest_error(2017, 422, "Blocked due to security configurations"),
+        "ContentBlocked",
+        "gateway",
+        2017,
+        "prompt or the answer",
+    ),
+    "DLP, prompt": (
+        gateway_error(2029, 400, "Request content blocked due to DLP policy violations"),
+        "ContentBlocked",
+        "gateway",
+        2029,
+        "blocked the prompt",
+    ),
+    "DLP, answer": (
+        gateway_error(2030, 424, "Response content blocked due to DLP policy violations"),
+        "ContentBlocked",
+        "gateway",
+        2030,
+        "blocked the answer",
+    ),
+    "moderation": (
+        deepseek_error(400, "Content Exists Risk"),
+        "ContentBlocked",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "moderation",
+    ),
+    "rate limit": (
+        gateway_error(2003, 429, "Rate limited"),
+        "RateLimit",
+        "gateway",
+        2003,
+        "rate limit",
+    ),
+    "spend limit": (
+        gateway_error(2045, 429, "Spend limit exceeded: rule 'r' (cost limit 1 per 60s)"),
+        "SpendLimit",
+        "gateway",
+        2045,
+        "spend limit",
+    ),
+    "spend limit, older code": (
+        gateway_error(2041, 429, "Spend limit exceeded: rule 'r'"),
+        "SpendLimit",
+        "gateway",
+        2041,
+        "spend limit",
+    ),
+    "policy budget": (
+        policy_error(429, "Spending limit exceeded", bucket="b", spent=1000.42, limit=1000),
+        "SpendLimit",
+        "gateway",
+        None,
+        "limit",
+    ),
+    "DeepSeek concurrency": (
+        deepseek_error(429, "Too many requests. Your concurrency is 26", "rate_limit_error"),
+        "RateLimit",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "at the same time",
+    ),
+    "Workers AI allocation": (
+        workers_ai_error(4006, 429, "you have used up your daily free allocation"),
+        "SpendLimit",
+        "gateway",
+        4006,
+        "daily allocation",
+    ),
+    "Workers AI capacity": (
+        workers_ai_error(3040, 429, "Capacity temporarily exceeded"),
+        "RateLimit",
+        "gateway",
+        3040,
+        "Try again",
+    ),
+    "Workers AI model": (
+        workers_ai_error(5007, 400, "AiError: No such model @cf/x"),
+        "ModelNotFound",
+        "gateway",
+        5007,
+        "`model`",
+    ),
+    "Workers AI timeout": (
+        workers_ai_error(3007, 408, "timed out"),
+        "Timeout",
+        "gateway",
+        3007,
+        "Try again",
+    ),
+    "guardrail scanner down": (
+        gateway_error(7013, 503, "Guardrails unavailable"),
+        "API",
+        "gateway",
+        7013,
+        "Try again",
+    ),
+    "DeepSeek busy": (
+        deepseek_error(503, "Service is too busy.", "service_unavailable_error"),
+        "API",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "Try again",
+    ),
+    "route timed out": (Fault(status=504), "API", "deepseek", None, "Try again"),
+    "context overflow": (
+        deepseek_error(
+            400, "This model's maximum context length is 1048576 tokens. However, you requested 2M"
+        ),
+        "ContextOverflow",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "Shorten",
+    ),
+    "validation": (
+        deepseek_error(400, "Invalid temperature value"),
+        "InvalidRequest",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "",
+    ),
+    "too large": (Fault(status=413), "InvalidRequest", "deepseek", None, ""),
+    "wrong media type": (
+        Fault(status=415, body="Expected JSON"),
+        "InvalidRequest",
+        "deepseek",
+        None,
+        "",
+    ),
+    "unprocessable": (
+        deepseek_error(422, "invalid parameters"),
+        "InvalidRequest",
+        "deepseek",
+        DEEPSEEK_WORD,
+        "",
+    ),
+    "redirect": (
+        Fault(status=307, headers={"location": "https://elsewhere.example.com/"}),
+        "InvalidRequest",
+        "deepseek",
+        None,
+        "base_url",
+    ),
+    "failure with a status of success": (
+        Fault(body={"success": False, "errors": [{"code": 2005, "message": "no"}], "result": None}),
+        "API",
+        "gateway",
+        2005,
+        "Try again",
+    ),
+    "gateway error with a status of success": (
+        Fault(body={"error": [{"code": 2009, "message": "Unauthorized"}], "httpCode": 401}),
+        "Authentication",
+        "gateway",
+        2009,
+        "CF_AIG_TOKEN",
+    ),
+    "HTML with a status of success": (
+        Fault(body="<html>login</html>", content_type="text/html"),
+        "API",
+        "deepseek",
+        None,
+        "",
+    ),
+    "null": (Fault(body="null", content_type="application/json"), "API", "deepseek", None, ""),
+    "no body": (Fault(body=""), "API", "deepseek", None, ""),
+    "JSON of another kind": (Fault(body={"hello": 1}), "API", "deepseek", None, ""),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_failure_becomes_its_class(gw: LocalGateway, ask: Ask, case: str) -> None:
+    fault, kind, origin, code, hint = CASES[case]
+    gw.fault(fault)
+    with pytest.raises(errors.CFDeepSeekError) as caught:
+        ask(gw.chat_model(max_retries=0), "Hello")
+    error = caught.value
+    sdk, langchain = FAMILIES[kind]
+    assert type(error).__name__ == f"CFDeepSeek{kind}Error"
+    assert isinstance(error, sdk)
+    assert isinstance(error, langchain)
+    assert error.is_retryable is (kind in RETRYABLE)
+    assert (error.origin, error.code, error.status_code) == (origin, code, fault.status)
+    assert hint in error.hint
+    assert error.hint in str(error)
+    assert ("log_id" in error.gateway) is (case not in {"edge block", "edge page"})
+    assert error.gateway.get("log_id", "") in str(error)
+    for secret in (gw.api_key, gw.gateway_token):
+        assert secret not in str(error) + repr(error.__dict__)
+        assert secret not in repr(list(error.request.headers.raw))
+
+
+def test_on_unified_routing_the_failing_side_is_cloudflares_api(gw: LocalGateway, ask: Ask) -> None:
+    with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
+        ask(gw.chat_model(routing="unified", cloudflare_api_token="wrong"), "Hello")
+    assert str(caught.value) == (
+        "Cloudflare's API (status 401, code 10000): Authentication error. Set "
+        "`cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the permission Workers AI "
+        "Read."
+    )
+    assert caught.value.origin == "cloudflare-api"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "variable"),
+    [
+        ({"gateway_token": "wrong"}, "CF_AIG_TOKEN"),
+        ({"api_key": "wrong"}, "DEEPSEEK_API_KEY"),
+        ({"api_key": None}, "DEEPSEEK_API_KEY"),
+    ],
+)
+def test_a_401_says_which_credential_failed(
+    gw: LocalGateway, ask: Ask, credentials: dict[str, Any], variable: str
+) -> None:
+    with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
+        ask(gw.chat_model(**credentials), "Hello")
+    assert variable in caught.value.hint
+
+
+def test_a_rejected_key_of_the_gateways_own_is_told_apart_on_unified(
+    gw: LocalGateway, ask: Ask
+) -> None:
+    gw.fault(gateway_error(2009, 401, "Provider rejected the credentials"))
+    with pytest.raises(errors.CFDeepSeekAuthenticationError, match="stored in the gateway"):
+        ask(gw.chat_model(routing="unified"), "Hello")
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (
+            {"error": {"message": "Insufficient Balance", "type": "unknown_error"}},
+            "InsufficientFunds",
+        ),
+        ({"error": {"message": "busy", "type": "service_unavailable_error"}}, "API"),
+        ({"error": {"message": "slow down", "type": "rate_limit_error"}}, "RateLimit"),
+        ({"error": {"message": "who?", "type": "authentication_error"}}, "Authentication"),
+        ({"error": {"message": "Content Exists Risk"}}, "ContentBlocked"),
+        ({"success": False, "error": [{"code": 2017, "message": "blocked"}]}, "ContentBlocked"),
+        ({"error": "text only"}, "API"),
+    ],
+)
+@pytest.mark.parametrize("path", ["stream", "astream"])
+def test_an_error_inside_a_stream_becomes_its_class_and_keeps_the_text(
+    gw: LocalGateway, path: str, event: dict[str, Any], kind: str
+) -> None:
+    gw.reply(content="one two three four", reasoning="r")
+    gw.fault(then="error_event", after_chunks=6, body=event)
+    with pytest.raises(errors.CFDeepSeekError) as caught:
+        PATHS[path](gw.chat_model(), "Hello")
+    assert type(caught.value).__name__ == f"CFDeepSeek{kind}Error"
+    assert "one two three four".startswith(caught.value.partial)
+    assert caught.value.partial
+    assert "log_id" in caught.value.gateway
+
+
+def test_a_credential_that_a_service_echoes_is_masked(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(deepseek_error(401, f"Your api key: {gw.api_key} is invalid"))
+    with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
+        ask(gw.chat_model(), "Hello")
+    error = caught.value
+    assert "Your api key: ********** is invalid" in str(error)
+    assert gw.api_key not in repr(error.body) + error.response.text
+
+
+def test_retry_after_is_told(gw: LocalGateway, ask: Ask) -> None:
+    for value, seconds in (("7", 7.0), ("0.5", 0.5), ("soon", None)):
+        gw.fault(status=429, headers={"retry-after": value}, body={"error": {"message": "m"}})
+        with pytest.raises(errors.CFDeepSeekRateLimitError) as caught:
+            ask(gw.chat_model(max_retries=0), "Hello")
+        assert caught.value.retry_after == seconds
+
+
+def test_retry_after_may_be_a_date(gw: LocalGateway) -> None:
+    date = "Fri, 31 Dec 2100 23:59:59 GMT"
+    gw.fault(status=503, headers={"retry-after": date})
+    with pytest.raises(errors.CFDeepSeekAPIError) as caught:
+        gw.chat_model(max_retries=0).invoke("Hello")
+    assert (caught.value.retry_after or 0) > 1e9
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        gateway_error(2005, 400, "Failed to get response from provider"),
+        gateway_error(2003, 429, "Rate limited"),
+        deepseek_error(503, "Service is too busy."),
+    ],
+)
+def test_what_may_pass_is_tried_again(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
+    gw.fault(fault)
+    assert ask(gw.chat_model(), "Hello").content
+    assert len(gw.requests) == 2
+
+
+@pytest.mark.parametrize("path", ["invoke", "ainvoke"])
+def test_a_whole_answer_that_breaks_on_its_way_is_asked_for_again(
+    gw: LocalGateway, path: str
+) -> None:
+    gw.fault(then="reset")
+    assert PATHS[path](gw.chat_model(), "Hello").content
+    assert len(gw.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        gateway_error(2045, 429, "Spend limit exceeded"),
+        policy_error(429, "Spending limit exceeded"),
+        rest_error(2021, 402, "Insufficient credits"),
+        gateway_error(2016, 424, "Prompt blocked"),
+        gateway_error(2009, 401, "Unauthorized"),
+        deepseek_error(400, "Invalid temperature value"),
+    ],
+)
+def test_what_cannot_pass_is_not_tried_again(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
+    gw.fault(fault)
+    with pytest.raises(errors.CFDeepSeekError):
+        ask(gw.chat_model(), "Hello")
+    assert len(gw.requests) == 1
+
+
+def test_attempts_left_to_the_gateway_are_not_multiplied(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(status=503)
+    with pytest.raises(errors.CFDeepSeekAPIError):
+        ask(gw.chat_model(gateway={"max_attempts": 3}), "Hello")
+    assert len(gw.requests) == 1
+    assert gw.requests[0].headers["cf-aig-max-attempts"] == "3"
+
+
+def test_a_host_that_cannot_be_reached_is_a_connection_error(ask: Ask) -> None:
+    with LocalGateway() as gone:
+        llm = gone.chat_model(max_retries=0)
+    with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
+        ask(llm, "Hello")
+    error = caught.value
+    assert error.is_retryable
+    assert isinstance(error, openai.APIConnectionError)
+    assert isinstance(error, core.ModelConnectionError)
+    assert (error.origin, error.status_code, error.response) == ("connection", None, None)
+    assert str(error).startswith("The connection: 127.0.0.1 could not be reached:")
+
+
+def test_an_answer_that_does_not_begin_in_time_is_a_timeout(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(delay=5)
+    with pytest.raises(errors.CFDeepSeekTimeoutError) as caught:
+        ask(gw.chat_model(max_retries=0, timeout=(2, 0.2)), "Hello")
+    assert caught.value.is_retryable
+    assert caught.value.origin == "connection"
+
+
+def test_errors_survive_pickling_and_copying(gw: LocalGateway) -> None:
+    gw.fault(gateway_error(2009, 401, "Unauthorized"))
+    with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
+        gw.chat_model().invoke("Hello")
+    error = caught.value
+    for other in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(other) is type(error)
+        assert str(other) == str(error)
+        assert (other.code, other.gateway, other.hint) == (2009, error.gateway, error.hint)
+        assert other.response.status_code == 401
+
+
+def test_fallbacks_and_retries_of_langchain_know_the_errors(gw: LocalGateway) -> None:
+    gw.fault(gateway_error(2009, 401, "Unauthorized"))
+    other = gw.chat_model(routing="unified")
+    answer = gw.chat_model().with_fallbacks(
+        [other], exceptions_to_handle=(errors.CFDeepSeekAuthenticationError,)
+    )
+    assert answer.invoke("Hello").content
+    gw.reset()
+    gw.fault(status=503)
+    patient = gw.chat_model(max_retries=0).with_retry(
+        retry_if_exception_type=(core.ModelAPIError,), wait_exponential_jitter=False
+    )
+    assert patient.invoke("Hello").content
+    assert len(gw.requests) == 2

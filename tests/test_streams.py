@@ -1,0 +1,254 @@
+"""A stream counts as an answer only when it is one; whatever else comes is a typed error."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from langchain_cf_deepseek import errors
+from langchain_cf_deepseek.local import Fault, LocalGateway
+from tests.conftest import PATHS, Ask
+
+TEXT = "one two three four five six seven eight nine ten"
+
+STREAMS = ["stream", "astream"]
+WHOLE = ["invoke", "ainvoke"]
+
+
+def _damaged(gw: LocalGateway, path: str, fault: Fault, **settings: Any) -> errors.CFDeepSeekError:
+    """Ask for an answer that `fault` strikes; return the error."""
+    gw.reply(content=TEXT, reasoning="Counting.")
+    gw.fault(fault)
+    with pytest.raises(errors.CFDeepSeekError) as caught:
+        PATHS[path](gw.chat_model(max_retries=0, **settings), "Count")
+    return caught.value
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("then", ["cut", "reset", "bad_json"])
+def test_a_stream_that_breaks_off_is_no_answer_but_keeps_its_text(
+    gw: LocalGateway, path: str, then: Any
+) -> None:
+    """ChatOpenAI and ChatDeepSeek take the first of these for a full answer."""
+    error = _damaged(gw, path, Fault(then=then, after_chunks=8))
+    assert type(error) is errors.CFDeepSeekIncompleteStreamError
+    assert error.is_retryable
+    assert error.partial
+    assert TEXT.startswith(error.partial)
+    assert error.partial != TEXT
+    assert "log_id" in error.gateway
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("then", ["cut", "reset"])
+def test_a_stream_that_breaks_before_its_first_event_is_no_answer(
+    gw: LocalGateway, path: str, then: Any
+) -> None:
+    error = _damaged(gw, path, Fault(then=then, after_chunks=0))
+    assert isinstance(error, errors.CFDeepSeekAPIError)
+    assert error.partial == ""
+
+
+@pytest.mark.parametrize(
+    ("finish", "kind"),
+    [
+        ("insufficient_system_resource", errors.CFDeepSeekAPIError),
+        ("aborted", errors.CFDeepSeekAPIError),
+        ("content_filter", errors.CFDeepSeekContentBlockedError),
+    ],
+)
+def test_a_finish_that_says_failure_is_an_error(
+    gw: LocalGateway, ask: Ask, finish: str, kind: type[errors.CFDeepSeekError]
+) -> None:
+    gw.reply(content=TEXT, reasoning="Counting.")
+    gw.fault(finish_reason=finish)
+    with pytest.raises(errors.CFDeepSeekError) as caught:
+        ask(gw.chat_model(), "Count")
+    error = caught.value
+    assert type(error) is kind
+    assert error.partial == TEXT
+    assert finish in str(error)
+    assert error.is_retryable is (kind is errors.CFDeepSeekAPIError)
+
+
+def _completion(**message: Any) -> dict[str, Any]:
+    return {
+        "id": "1",
+        "model": "deepseek-flash",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    }
+
+
+def test_a_whole_answer_in_the_place_of_a_stream_is_read(gw: LocalGateway, ask: Ask) -> None:
+    """The gateway answers so when guardrails are on."""
+    gw.fault(body=_completion(content="Hello.", reasoning_content="Greet."))
+    message = ask(gw.chat_model(), "Hi")
+    assert message.content == "Hello."
+    assert message.additional_kwargs == {"reasoning_content": "Greet."}
+    assert message.usage_metadata == {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    assert message.response_metadata["finish_reason"] == "stop"
+
+
+def test_tool_calls_in_the_place_of_a_stream_are_read(gw: LocalGateway, ask: Ask) -> None:
+    calls = [
+        {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "b", "type": "function", "function": {"name": "f", "arguments": '{"x": 2}'}},
+    ]
+    gw.fault(body=_completion(content=None, tool_calls=calls))
+    assert ask(gw.chat_model(), "Hi").tool_calls == [
+        {"name": "f", "args": {"x": 1}, "id": "a", "type": "tool_call"},
+        {"name": "f", "args": {"x": 2}, "id": "b", "type": "tool_call"},
+    ]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_an_event_stream_under_another_content_type_is_read(gw: LocalGateway, path: str) -> None:
+    gw.reply(content=TEXT)
+    gw.fault(content_type="application/octet-stream")
+    assert PATHS[path](gw.chat_model(), "Count").content == TEXT
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_bytes_may_be_split_anywhere(gw: LocalGateway, ask: Ask, size: int) -> None:
+    gw.reply(content="größer 空 🌊", reasoning="ü")
+    gw.fault(split=size)
+    message = ask(gw.chat_model(), "Count")
+    assert message.content == "größer 空 🌊"
+    assert message.additional_kwargs == {"reasoning_content": "ü"}
+
+
+def test_keep_alives_before_an_answer_are_passed_over(ask: Ask) -> None:
+    with LocalGateway(keep_alive=5) as gw:
+        gw.reply(content=TEXT)
+        assert ask(gw.chat_model(), "Count").content == TEXT
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("then", ["stall", "keep_alive"])
+def test_silence_in_an_answer_is_a_timeout_even_behind_keep_alives(
+    gw: LocalGateway, path: str, then: Any
+) -> None:
+    begun = time.monotonic()
+    fault = Fault(then=then, after_chunks=8, seconds=10)
+    error = _damaged(gw, path, fault, stream_chunk_timeout=0.3)
+    assert type(error) is errors.CFDeepSeekTimeoutError
+    assert error.is_retryable
+    assert error.partial
+    assert "stream_chunk_timeout" in error.hint
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_keep_alives_before_the_first_event_are_no_silence(gw: LocalGateway, path: str) -> None:
+    """DeepSeek queues a request for up to ten minutes, and says so by keep-alives."""
+    gw.reply(content=TEXT)
+    gw.fault(then="keep_alive", after_chunks=0, seconds=1)
+    assert PATHS[path](gw.chat_model(stream_chunk_timeout=0.5), "Count").content == TEXT
+
+
+@pytest.mark.parametrize("timeout", [None, 0])
+def test_the_bound_on_silence_can_be_taken_away(gw: LocalGateway, timeout: float | None) -> None:
+    gw.reply(content=TEXT)
+    gw.fault(then="stall", after_chunks=3, seconds=0.2)
+    llm = gw.chat_model(stream_chunk_timeout=timeout)
+    assert PATHS["stream"](llm, "Count").content == TEXT
+
+
+def test_an_answer_without_a_token_is_an_error(gw: LocalGateway, ask: Ask) -> None:
+    body = _completion(content="")
+    body["usage"]["completion_tokens"] = 0
+    gw.fault(body=body)
+    with pytest.raises(errors.CFDeepSeekEmptyResponseError) as caught:
+        ask(gw.chat_model(), "Hi")
+    assert caught.value.is_retryable
+
+
+def test_an_answer_ended_at_once_by_a_stop_word_is_no_error(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(body=_completion(content=""))
+    assert ask(gw.chat_model(), "Hi", stop=["x"]).content == ""
+
+
+def test_white_space_in_json_mode_is_an_error(gw: LocalGateway, ask: Ask) -> None:
+    """https://api-docs.deepseek.com/guides/json_mode: the content may come back empty."""
+    gw.fault(body=_completion(content="    \n  "))
+    with pytest.raises(errors.CFDeepSeekEmptyResponseError, match="JSON mode"):
+        ask(gw.chat_model(), "JSON", response_format={"type": "json_object"})
+
+
+def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway, ask: Ask) -> None:
+    """https://github.com/anomalyco/opencode/issues/34676"""
+    markup = "<\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}function_calls>"
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    gw.fault(body=_completion(content=f"Let me see. {markup}"))
+    with pytest.raises(errors.CFDeepSeekAPIError, match="markup of a tool call"):
+        ask(gw.chat_model(), "Hi", tools=tools)
+    gw.fault(body=_completion(content=f"The markup is {markup}"))
+    assert markup in ask(gw.chat_model(), "What does the markup look like?").content
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [1]},
+        {"choices": [{"message": []}]},
+        {"choices": [{"message": {"content": {"a": 1}}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "x", "tool_calls": 7}, "finish_reason": "stop"}]},
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": [1]},
+        {"choices": {"a": 1}},
+        {"choices": "abc"},
+    ],
+)
+def test_json_of_another_shape_is_a_typed_error(
+    gw: LocalGateway, ask: Ask, body: dict[str, Any]
+) -> None:
+    gw.fault(body=body)
+    with pytest.raises(errors.CFDeepSeekAPIError):
+        ask(gw.chat_model(), "Hi")
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_what_comes_after_done_does_not_count(gw: LocalGateway, path: str) -> None:
+    event = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
+    events = f"data: {json.dumps(event)}\n\n"
+    gw.fault(
+        body=f"{events}data: [DONE]\n\ndata: nonsense\n\n{events}: bye\n\n",
+        content_type="text/event-stream",
+    )
+    assert PATHS[path](gw.chat_model(), "Hi").content == "a"
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_stream_without_done_counts_once_its_finish_came(gw: LocalGateway, path: str) -> None:
+    event = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
+    gw.fault(body=f"data: {json.dumps(event)}", content_type="text/event-stream")
+    assert PATHS[path](gw.chat_model(), "Hi").content == "a"
+
+
+def test_the_first_chunk_is_handed_on_before_the_rest_comes(gw: LocalGateway) -> None:
+    gw.reply(content=TEXT)
+    gw.fault(then="stall", after_chunks=1, seconds=0.5)
+    begun = time.monotonic()
+    stream = gw.chat_model().stream("Count")
+    next(stream)
+    first = time.monotonic() - begun
+    list(stream)
+    assert first < 0.4 < time.monotonic() - begun
+
+
+def test_streams_of_one_model_do_not_mix(gw: LocalGateway) -> None:
+    llm = gw.chat_model(thinking="disabled")
+
+    async def one(number: int) -> str:
+        chunks = [chunk.text async for chunk in llm.astream(f"Number {number}!")]
+        return "".join(chunks)
+
+    async def all_of_them() -> list[str]:
+        return await asyncio.gather(*(one(number) for number in range(50)))
+
+    texts = asyncio.run(all_of_them())
+    assert [f"Number {number}!" in text for number, text in enumerate(texts)] == [True] * 50
