@@ -73,7 +73,7 @@ def test_a_finish_that_says_failure_is_an_error(
     assert error.is_retryable is (kind is errors.CFDeepSeekAPIError)
 
 
-def _completion(**message: Any) -> dict[str, Any]:
+def completion(**message: Any) -> dict[str, Any]:
     return {
         "id": "1",
         "model": "deepseek-flash",
@@ -86,7 +86,7 @@ def _completion(**message: Any) -> dict[str, Any]:
 
 def test_a_whole_answer_in_the_place_of_a_stream_is_read(gw: LocalGateway, ask: Ask) -> None:
     """The gateway answers so when guardrails are on."""
-    gw.fault(body=_completion(content="Hello.", reasoning_content="Greet."))
+    gw.fault(body=completion(content="Hello.", reasoning_content="Greet."))
     message = ask(gw.chat_model(), "Hi")
     assert message.content == "Hello."
     assert message.additional_kwargs == {"reasoning_content": "Greet."}
@@ -99,7 +99,7 @@ def test_tool_calls_in_the_place_of_a_stream_are_read(gw: LocalGateway, ask: Ask
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
         {"id": "b", "type": "function", "function": {"name": "f", "arguments": '{"x": 2}'}},
     ]
-    gw.fault(body=_completion(content=None, tool_calls=calls))
+    gw.fault(body=completion(content=None, tool_calls=calls))
     assert ask(gw.chat_model(), "Hi").tool_calls == [
         {"name": "f", "args": {"x": 1}, "id": "a", "type": "tool_call"},
         {"name": "f", "args": {"x": 2}, "id": "b", "type": "tool_call"},
@@ -160,7 +160,7 @@ def test_the_bound_on_silence_can_be_taken_away(gw: LocalGateway, timeout: float
 
 
 def test_an_answer_without_a_token_is_an_error(gw: LocalGateway, ask: Ask) -> None:
-    body = _completion(content="")
+    body = completion(content="")
     body["usage"]["completion_tokens"] = 0
     gw.fault(body=body)
     with pytest.raises(errors.CFDeepSeekEmptyResponseError) as caught:
@@ -169,13 +169,13 @@ def test_an_answer_without_a_token_is_an_error(gw: LocalGateway, ask: Ask) -> No
 
 
 def test_an_answer_ended_at_once_by_a_stop_word_is_no_error(gw: LocalGateway, ask: Ask) -> None:
-    gw.fault(body=_completion(content=""))
+    gw.fault(body=completion(content=""))
     assert ask(gw.chat_model(), "Hi", stop=["x"]).content == ""
 
 
 def test_white_space_in_json_mode_is_an_error(gw: LocalGateway, ask: Ask) -> None:
     """https://api-docs.deepseek.com/guides/json_mode: the content may come back empty."""
-    gw.fault(body=_completion(content="    \n  "))
+    gw.fault(body=completion(content="    \n  "))
     with pytest.raises(errors.CFDeepSeekEmptyResponseError, match="JSON mode"):
         ask(gw.chat_model(), "JSON", response_format={"type": "json_object"})
 
@@ -184,10 +184,10 @@ def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway,
     """https://github.com/anomalyco/opencode/issues/34676"""
     markup = "<\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}function_calls>"
     tools = [{"type": "function", "function": {"name": "f"}}]
-    gw.fault(body=_completion(content=f"Let me see. {markup}"))
+    gw.fault(body=completion(content=f"Let me see. {markup}"))
     with pytest.raises(errors.CFDeepSeekAPIError, match="markup of a tool call"):
         ask(gw.chat_model(), "Hi", tools=tools)
-    gw.fault(body=_completion(content=f"The markup is {markup}"))
+    gw.fault(body=completion(content=f"The markup is {markup}"))
     assert markup in ask(gw.chat_model(), "What does the markup look like?").content
 
 

@@ -198,21 +198,23 @@ def _image_part(block: Part) -> Part:
 def _checked_image(image: Part) -> Part:
     url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("https://", "http://", "data:image/")):
-        msg = "an image needs an http(s) URL, a data URL, base64 data or a file id."
+        msg = (
+            "an image needs an http(s) URL, a data URL, base64 data with its `mime_type`, or a "
+            "file id."
+        )
         raise ValueError(msg)
     return {"type": "image_url", "image_url": image}
 
 
 def _data_url(block: Part) -> str | None:
-    if not block.get("base64"):
-        return None
-    if not block.get("mime_type"):
-        msg = f"the {block.get('type')} block needs a `mime_type` beside its base64 data."
-        raise ValueError(msg)
-    return f"data:{block['mime_type']};base64,{block['base64']}"
+    if block.get("base64") and block.get("mime_type"):
+        return f"data:{block['mime_type']};base64,{block['base64']}"
+    return None
 
 
 def _file_part(block: Part) -> Part:
+    if isinstance(block.get("file"), dict):  # OpenAI's form
+        block = block["file"]
     if block.get("file_id"):
         return {"type": "file", "file_id": block["file_id"]}
     data_url = block.get("file_data") or _data_url(block)

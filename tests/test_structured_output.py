@@ -1,0 +1,358 @@
+"""Structured output and tool choice work out of the box, and never meet thinking on the wire."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables.utils import AddableDict
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
+from tests.conftest import Ask
+
+
+class Joke(BaseModel):
+    """A joke to tell."""
+
+    setup: str = Field(description="The question", min_length=3)
+    punchline: str = Field(description="The answer")
+    rating: int | None = Field(default=None, description="From 1 to 10")
+
+
+class JokeDict(TypedDict):
+    """A joke to tell."""
+
+    setup: str
+    punchline: str
+
+
+JOKE_SCHEMA = {
+    "title": "joke",
+    "description": "A joke to tell.",
+    "type": "object",
+    "properties": {"setup": {"type": "string"}, "punchline": {"type": "string"}},
+    "required": ["setup", "punchline"],
+}
+
+TOLD: dict[str, Any] = {"setup": "Why did the cat cross?", "punchline": "It did not."}
+
+Run = Callable[[Any, Any], Any]
+
+
+def _streamed(parts: list[Any]) -> Any:
+    """The parts of a dict add up; of a parsed result the last is the whole."""
+    return sum(parts[1:], start=parts[0]) if isinstance(parts[0], AddableDict) else parts[-1]
+
+
+def _stream(chain: Any, asked: Any) -> Any:
+    return _streamed(list(chain.stream(asked)))
+
+
+def _astream(chain: Any, asked: Any) -> Any:
+    async def collect() -> list[Any]:
+        return [part async for part in chain.astream(asked)]
+
+    return _streamed(asyncio.run(collect()))
+
+
+RUNS: dict[str, Run] = {
+    "invoke": lambda chain, asked: chain.invoke(asked),
+    "ainvoke": lambda chain, asked: asyncio.run(chain.ainvoke(asked)),
+    "stream": _stream,
+    "astream": _astream,
+}
+
+
+@pytest.fixture(params=RUNS)
+def run(request: pytest.FixtureRequest) -> Run:
+    return RUNS[request.param]
+
+
+def _as_dict(value: Any) -> Any:
+    return value.model_dump(exclude_none=True) if isinstance(value, BaseModel) else value
+
+
+@pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+@pytest.mark.parametrize("routing", ["provider-native", "unified"])
+def test_the_default_is_a_forced_tool_call_without_thinking(
+    gw: LocalGateway, run: Run, schema: Any, method: Any, routing: Any
+) -> None:
+    """https://github.com/langchain-ai/langchain/issues/40769"""
+    gw.reply(tool_calls=[ToolCall("joke" if schema is JOKE_SCHEMA else schema.__name__, TOLD)])
+    chain = gw.chat_model(routing=routing).with_structured_output(schema, method=method)
+    answer = run(chain, "Tell me a joke about cats")
+    assert _as_dict(answer) == TOLD
+    assert isinstance(answer, Joke if schema is Joke else dict)
+    body = gw.requests[-1].body
+    assert body["thinking"] == {"type": "disabled"}
+    assert body["tool_choice"]["type"] == "function"
+    assert "reasoning_effort" not in body
+
+
+@pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
+@pytest.mark.parametrize("wish", [{"thinking": "enabled"}, {"reasoning_effort": "high"}])
+def test_with_thinking_wished_for_reasoning_and_result_come_together(
+    gw: LocalGateway, run: Run, schema: Any, wish: dict[str, Any]
+) -> None:
+    gw.reply(content=json.dumps(TOLD), reasoning="Cats cross.")
+    chain = gw.chat_model(**wish).with_structured_output(schema, include_raw=True)
+    answer = run(chain, [SystemMessage("Be funny."), HumanMessage("A joke about cats")])
+    assert _as_dict(answer["parsed"]) == TOLD
+    assert answer["parsing_error"] is None
+    assert answer["raw"].additional_kwargs["reasoning_content"] == "Cats cross."
+    body = gw.requests[-1].body
+    assert body["response_format"] == {"type": "json_object"}
+    assert "tools" not in body
+    system = body["messages"][0]["content"]
+    assert system.startswith("Be funny.\n\nAnswer with one JSON object that matches this JSON")
+    assert "punchline" in system
+
+
+def test_a_result_that_does_not_fit_is_told(gw: LocalGateway) -> None:
+    chain = gw.chat_model(thinking="enabled").with_structured_output(Joke, include_raw=True)
+    gw.reply(content='{"setup": "x"}', reasoning="r")
+    answer = chain.invoke("A joke")
+    assert isinstance(answer, dict)
+    assert answer["parsed"] is None
+    assert "punchline" in str(answer["parsing_error"])
+
+
+def test_the_result_alone_is_the_default(gw: LocalGateway) -> None:
+    gw.reply(content=f"```json\n{json.dumps(TOLD)}\n```", reasoning="r")
+    chain = gw.chat_model(thinking="enabled").with_structured_output(Joke)
+    assert chain.invoke("A joke") == Joke(**TOLD)
+
+
+def test_json_mode_says_json_when_the_prompt_does_not(gw: LocalGateway, ask: Ask) -> None:
+    """DeepSeek refuses JSON mode otherwise: the prompt must contain the word."""
+    llm = gw.chat_model()
+    ask(llm, "Give me a joke", response_format={"type": "json_object"})
+    assert gw.requests[-1].body["messages"] == [
+        {"role": "system", "content": "Answer with one JSON object."},
+        {"role": "user", "content": "Give me a joke"},
+    ]
+    ask(llm, "Give me a joke as Json", response_format={"type": "json_object"})
+    assert gw.requests[-1].body["messages"] == [
+        {"role": "user", "content": "Give me a joke as Json"}
+    ]
+
+
+def test_json_mode_parses_to_the_class(gw: LocalGateway, run: Run) -> None:
+    gw.reply(content=json.dumps(TOLD), reasoning="r")
+    chain = gw.chat_model().with_structured_output(Joke, method="json_mode")
+    assert run(chain, "A joke with setup and punchline") == Joke(**TOLD)
+
+
+def test_a_chain_of_prompt_model_and_schema_works(gw: LocalGateway, run: Run) -> None:
+    gw.reply(tool_calls=[ToolCall("Joke", TOLD)])
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "Be funny."), ("human", "A joke about {it}")]
+    )
+    chain = prompt | gw.chat_model().with_structured_output(Joke)
+    assert run(chain, {"it": "cats"}) == Joke(**TOLD)
+
+
+@pytest.mark.parametrize(
+    "response_format",
+    [
+        {"type": "json_schema", "json_schema": {"name": "joke", "schema": JOKE_SCHEMA}},
+        {"type": "json_schema", "json_schema": JOKE_SCHEMA},
+        Joke,
+        JokeDict,
+    ],
+)
+def test_json_schema_becomes_json_mode_with_the_schema_in_the_prompt(
+    gw: LocalGateway, ask: Ask, response_format: Any
+) -> None:
+    """https://github.com/langchain-ai/langchain/issues/29282"""
+    gw.reply(content=json.dumps(TOLD), reasoning="r")
+    parts: list[str | dict[Any, Any]] = [
+        {"type": "text", "text": "A"},
+        {"type": "text", "text": "B"},
+    ]
+    message = ask(
+        gw.chat_model(), [SystemMessage(parts), HumanMessage("x")], response_format=response_format
+    )
+    assert json.loads(message.text) == TOLD
+    body = gw.requests[-1].body
+    assert body["response_format"] == {"type": "json_object"}
+    assert len(body["messages"][0]["content"]) == 3
+    assert "punchline" in body["messages"][0]["content"][2]["text"]
+
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": f"Do {name}.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "text": {"type": "string", "minLength": 2},
+                    "kinds": {"type": "array", "maxItems": 3, "items": {"$ref": "#/$defs/kind"}},
+                },
+                "required": ["text"],
+                "$defs": {
+                    "kind": {"type": "object", "properties": {"minLength": {"type": "integer"}}}
+                },
+            },
+        },
+    }
+    for name in ("search", "write")
+]
+
+NAMED = {"type": "function", "function": {"name": "search"}}
+OFF = {"type": "disabled"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent", "thinking"),
+    [
+        ("any", "required", OFF),
+        ("required", "required", OFF),
+        (True, "required", OFF),
+        ({"type": "any"}, "required", OFF),
+        ("search", NAMED, OFF),
+        (NAMED, NAMED, OFF),
+        ({"type": "function", "name": "search"}, NAMED, OFF),
+        ({"type": "tool", "name": "search"}, NAMED, OFF),
+        ("auto", "auto", None),
+        ({"type": "auto"}, "auto", None),
+        ("none", "none", None),
+        (False, None, None),
+        (None, None, None),
+    ],
+)
+def test_every_spelling_of_a_tool_choice_becomes_deepseeks(
+    gw: LocalGateway, ask: Ask, choice: Any, sent: Any, thinking: Any
+) -> None:
+    ask(gw.chat_model().bind_tools(TOOLS, tool_choice=choice), "search for cats")
+    ask(gw.chat_model(), "search for cats", tools=TOOLS, tool_choice=choice)
+    for request in gw.requests:
+        assert request.body.get("tool_choice") == sent
+        assert request.body.get("thinking") == thinking
+
+
+def test_a_tool_choice_that_names_no_tool_is_refused(gw: LocalGateway) -> None:
+    with pytest.raises(ValueError, match="names no tool"):
+        gw.chat_model().invoke("x", tools=TOOLS, tool_choice={"type": "function"})
+
+
+def test_a_tool_choice_without_tools_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
+    ask(gw.chat_model(), "Hello", tool_choice="any")
+    assert "tool_choice" not in gw.requests[-1].body
+    assert "thinking" not in gw.requests[-1].body
+
+
+@pytest.mark.parametrize("wish", [{"thinking": "enabled"}, {"reasoning_effort": "low"}])
+def test_a_wish_to_think_comes_before_a_forced_choice_and_says_so_once(
+    gw: LocalGateway, wish: dict[str, Any]
+) -> None:
+    llm = gw.chat_model(**wish).bind_tools(TOOLS, tool_choice="any")
+    with pytest.warns(UserWarning, match="does not take a forced tool choice") as caught:
+        llm.invoke("search for cats")
+    llm.invoke("search for cats")
+    assert len(caught) == 1
+    assert [request.body["tool_choice"] for request in gw.requests] == ["auto", "auto"]
+    assert all(("reasoning_effort" in wish) == ("reasoning_effort" in r.body) for r in gw.requests)
+
+
+def test_thinking_disabled_by_the_user_leaves_the_choice_alone(gw: LocalGateway, ask: Ask) -> None:
+    for llm in (gw.chat_model(thinking="disabled"), gw.chat_model(extra_body={"thinking": OFF})):
+        ask(llm.bind_tools(TOOLS, tool_choice="any"), "search for cats")
+        assert gw.requests[-1].body["thinking"] == OFF
+        assert gw.requests[-1].body["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize(
+    ("model", "call", "thinking", "effort"),
+    [
+        ({}, {}, None, None),
+        ({"thinking": "enabled"}, {}, {"type": "enabled"}, None),
+        ({"thinking": "enabled"}, {"thinking": "disabled"}, OFF, None),
+        ({"thinking": "disabled"}, {"thinking": "enabled"}, {"type": "enabled"}, None),
+        ({"thinking": "disabled"}, {"thinking": None}, None, None),
+        ({"reasoning_effort": "high"}, {"thinking": "disabled"}, OFF, None),
+        ({"reasoning_effort": "high"}, {"reasoning_effort": "none"}, OFF, None),
+        ({"reasoning_effort": "none"}, {}, OFF, None),
+        ({"thinking": "disabled"}, {"reasoning_effort": "max"}, None, "max"),
+        ({"thinking": "disabled", "reasoning_effort": "none"}, {}, OFF, None),
+        ({"extra_body": {"thinking": OFF}}, {"reasoning_effort": "low"}, None, "low"),
+        ({}, {"thinking": {"type": "enabled", "budget_tokens": 9}}, "itself", None),
+    ],
+)
+def test_thinking_and_effort_are_never_sent_in_conflict(
+    gw: LocalGateway, ask: Ask, model: Any, call: Any, thinking: Any, effort: Any
+) -> None:
+    message = ask(gw.chat_model(**model), "Hello", **call)
+    body = gw.requests[-1].body
+    assert body.get("thinking") == (call["thinking"] if thinking == "itself" else thinking)
+    assert body.get("reasoning_effort") == effort
+    assert ("reasoning_content" in message.additional_kwargs) is (thinking != OFF)
+
+
+def test_a_thinking_mode_that_does_not_exist_is_refused(gw: LocalGateway, ask: Ask) -> None:
+    with pytest.raises(ValueError, match="`thinking` must be 'enabled' or 'disabled', not 'auto'"):
+        ask(gw.chat_model(), "Hello", thinking="auto")
+
+
+def test_strict_tools_go_to_the_beta_path_with_a_strict_schema(gw: LocalGateway, ask: Ask) -> None:
+    """https://github.com/langchain-ai/langchain/issues/40029: behind a gateway too."""
+    tools = [json.loads(json.dumps(tool)) for tool in TOOLS]
+    tools[0]["function"]["strict"] = True
+    before = json.dumps(tools)
+    ask(gw.chat_model(), "search for cats", tools=tools)
+    assert json.dumps(tools) == before
+    request = gw.requests[-1]
+    assert request.path.endswith("/deepseek/beta/chat/completions")
+    for tool in request.body["tools"]:
+        assert tool["function"]["strict"] is True
+        assert tool["function"]["parameters"] == {
+            "type": "object",
+            "properties": {
+                "text": {"type": "string"},
+                "kinds": {"type": "array", "items": {"$ref": "#/$defs/kind"}},
+            },
+            "required": ["text", "kinds"],
+            "additionalProperties": False,
+            "$defs": {
+                "kind": {
+                    "type": "object",
+                    "properties": {"minLength": {"type": "integer"}},
+                    "required": ["minLength"],
+                    "additionalProperties": False,
+                }
+            },
+        }
+
+
+def test_strict_output_works_on_the_beta_path(gw: LocalGateway, run: Run) -> None:
+    gw.reply(tool_calls=[ToolCall("Joke", {**TOLD, "rating": 7})])
+    chain = gw.chat_model().with_structured_output(Joke, strict=True)
+    assert run(chain, "A joke") == Joke(**TOLD, rating=7)
+    assert "/beta/" in gw.requests[-1].path
+    parameters = gw.requests[-1].body["tools"][0]["function"]["parameters"]
+    assert parameters["required"] == ["setup", "punchline", "rating"]
+    assert "minLength" not in json.dumps(parameters)
+
+
+def test_without_a_beta_path_strict_is_left_out_and_says_so_once(gw: LocalGateway) -> None:
+    chain = gw.chat_model(routing="unified").with_structured_output(Joke, strict=True)
+    with pytest.warns(UserWarning, match="beta path") as caught:
+        chain.invoke("A joke")
+    chain.invoke("A joke")
+    assert len(caught) == 1
+    assert "/beta/" not in gw.requests[-1].path
+    assert "strict" not in gw.requests[-1].body["tools"][0]["function"]
+
+
+def test_a_reply_is_scripted_as_documented(gw: LocalGateway) -> None:
+    gw.reply(Reply(content="a"))
+    assert gw.chat_model().invoke("x").content == "a"
