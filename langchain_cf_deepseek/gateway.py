@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -189,18 +188,18 @@ class GatewayOptions(BaseModel):
         if not over.model_fields_set:
             return self
         merged = self.model_dump(exclude_unset=True) | over.model_dump(exclude_unset=True)
-        if self.metadata and over.metadata:
+        if self.metadata is not None and over.metadata is not None:
             merged["metadata"] = self.metadata | over.metadata
         return GatewayOptions.model_validate(merged)
 
-    @cached_property
+    @property
     def headers(self) -> dict[str, str]:
         """The request headers that say all this."""
-        # Cloudflare's own builders send `skip-cache` only when true; false is the default.
         return {
             _HEADER_OF.get(name, "cf-aig-" + name.replace("_", "-")): _header_value(value)
             for name, value in self
-            if value is not None and (name, value) != ("skip_cache", False)
+            # Cloudflare's own builders send `skip-cache` only when true; false is the default.
+            if value not in (None, {}) and (name, value) != ("skip_cache", False)
         }
 
 
@@ -249,7 +248,7 @@ def read_facts(headers: Mapping[str, str]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         fact: value for header, fact in _FACT_OF.items() if (value := headers.get(header))
     }
-    if facts.get("step", "").isdecimal():
+    if re.fullmatch(r"[0-9]{1,9}", facts.get("step", "")):
         facts["step"] = int(facts["step"])
     if "dlp" in facts:
         facts["dlp"] = _json_or_text(facts["dlp"])
@@ -258,6 +257,11 @@ def read_facts(headers: Mapping[str, str]) -> dict[str, Any]:
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return text
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)

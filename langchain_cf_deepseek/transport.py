@@ -213,7 +213,7 @@ class Transport:
     def _client(self, http_client: Any) -> _SyncClient:
         key = (os.getpid(), id(http_client))
         if key not in self._sync:
-            ours = http_client or openai.DefaultHttpxClient(verify=_ssl_context())
+            ours = http_client or openai.DefaultHttpxClient(**_http_settings())
             client = _SyncClient(http_client=ours, **_CLIENT_ARGUMENTS)
             if not http_client:
                 weakref.finalize(self, ours.close)
@@ -228,7 +228,7 @@ class Transport:
                 del self._async[other]
         clients = self._async.setdefault(loop, {})
         if id(http_client) not in clients:
-            ours = http_client or openai.DefaultAsyncHttpxClient(verify=_ssl_context())
+            ours = http_client or openai.DefaultAsyncHttpxClient(**_http_settings())
             client = _AsyncClient(http_client=ours, **_CLIENT_ARGUMENTS)
             keeper = _close_with_loop(client) if not http_client else None
             if keeper:
@@ -254,6 +254,13 @@ async def _close_with_loop(client: _AsyncClient) -> AsyncGenerator[None]:
         yield
     finally:
         await client.close()
+
+
+def _http_settings() -> dict[str, Any]:
+    """The arguments of an HTTP client of ours."""
+    # A proxy of the environment is for other machines; asked for this one, it would ask itself.
+    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+    return {"verify": _ssl_context(), "mounts": direct}
 
 
 @cache

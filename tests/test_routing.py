@@ -381,6 +381,14 @@ def test_behind_access_the_headers_of_the_user_are_the_credential(gw: LocalGatew
     assert "access-secret" not in repr(llm)
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    gw: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert ask(gw.chat_model(), "Hello").content
+
+
 MARKER = "marker-of-another-service"
 
 

@@ -88,7 +88,9 @@ class Upstream:
             # keep-alive.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-            self._client = httpx.AsyncClient(limits=limits, timeout=timeout)
+            # A proxy of the environment is for other machines.
+            direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+            self._client = httpx.AsyncClient(limits=limits, timeout=timeout, mounts=direct)
         return self._client
 
     def _headers(self, call: Call) -> dict[str, str]:
