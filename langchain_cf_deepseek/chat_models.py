@@ -1,15 +1,16 @@
 """The chat model: its fields, and LangChain's override points. It knows nothing of the wire."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import openai
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import (
@@ -42,6 +43,7 @@ from langchain_cf_deepseek.settings import (
     secret_from_env,
 )
 from langchain_cf_deepseek.structured import structured_by_json_mode
+from langchain_cf_deepseek.tokens import count_messages, count_text
 from langchain_cf_deepseek.transport import Transport, WireRequest
 
 # Options of a call that do not go into the body.
@@ -320,6 +322,31 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                         yield chunk
 
     @override
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        response_format: Any = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return this model with `tools` to call.
+
+        Args:
+            tools: Functions, Pydantic classes, LangChain tools or their JSON schemas.
+            response_format: A schema for the answer; it goes into the system text, in JSON mode.
+            strict: Constrain calls to the schemas; needs DeepSeek's beta path, which only
+                `provider-native` routing has, and no `response_format`.
+            **kwargs: `tool_choice`, and parameters of each call.
+        """
+        if response_format is None:
+            return super().bind_tools(tools, strict=strict, **kwargs)
+        # Agents ask every OpenAI-like model for strict tools beside a schema for the answer, which
+        # OpenAI needs and DeepSeek refuses.
+        bound = super().bind_tools(tools, strict=False, **kwargs)
+        return bound.bind(response_format=response_format)
+
+    @override
     def with_structured_output(
         self,
         schema: dict[str, Any] | type | None = None,
@@ -354,6 +381,43 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             schema, method=method, include_raw=include_raw, strict=strict, **kwargs
         )
 
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Return the number of tokens of `text`, counted on this machine.
+
+        Exact with the extra `tokens`, else by DeepSeek's rule of thumb: 0.3 token per English
+        character, 0.6 per Chinese character.
+        """
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return count_text(text)
+
+    @override
+    def get_num_tokens_from_messages(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
+        *,
+        allow_fetching_images: bool = True,
+    ) -> int:
+        """Return the number of tokens of a request's prompt, counted on this machine.
+
+        MEASURED
+
+        Args:
+            messages: The conversation.
+            tools: What the model may call. Pass what you bind: reasoning of earlier turns is in a
+                prompt only beside tools.
+            allow_fetching_images: Not used: an image counts 1024 tokens, DeepSeek's upper bound,
+                and is never fetched.
+        """
+        return count_messages(
+            messages,
+            tools or (),
+            request=None if self.custom_get_token_ids else self._get_request_payload,
+            count_text=self.get_num_tokens,
+        )
+
     @property
     def _thinks_by_wish(self) -> bool:
         effort = self.reasoning_effort
@@ -371,8 +435,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> WireRequest:
         endpoint = self._endpoint(call.get("model"))
         gateway = self.gateway.merge(call.get("gateway"))
-        for option in endpoint.ignored_options & gateway.model_fields_set:
-            warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
+        for option in endpoint.ignored_options:
+            if getattr(gateway, option) is not None:
+                warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
         body = self._get_request_payload(messages, stop=stop, **call)
         beta = endpoint.beta_url is not None and needs_beta(body)
         retries_there = gateway.max_attempts is not None
@@ -401,7 +466,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         if call.get("stream") and self._should_stream_usage(**kwargs):
             call["stream_options"] = {"include_usage": True}
         endpoint = self._endpoint(call.get("model"))
-        profile = self.profile if "model" not in call else profile_of(call["model"])
+        profile = (
+            profile_of(call["model"], routing=self.routing) if "model" in call else self.profile
+        )
         body = build_body(
             self._default_params,
             call,
@@ -436,7 +503,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return profile_of(self.model_name)
+        return profile_of(self.model_name, routing=self.routing)
 
     @property
     @override

@@ -12,7 +12,7 @@ from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
+from langchain_cf_deepseek.local import LocalGateway, ToolCall
 from tests.conftest import Ask
 
 
@@ -186,7 +186,7 @@ def test_json_schema_becomes_json_mode_with_the_schema_in_the_prompt(
     assert "punchline" in body["messages"][0]["content"][2]["text"]
 
 
-TOOLS = [
+TOOLS: list[dict[str, Any]] = [
     {
         "type": "function",
         "function": {
@@ -353,6 +353,8 @@ def test_without_a_beta_path_strict_is_left_out_and_says_so_once(gw: LocalGatewa
     assert "strict" not in gw.requests[-1].body["tools"][0]["function"]
 
 
-def test_a_reply_is_scripted_as_documented(gw: LocalGateway) -> None:
-    gw.reply(Reply(content="a"))
-    assert gw.chat_model().invoke("x").content == "a"
+def test_in_json_mode_strict_is_left_out_and_says_so(gw: LocalGateway) -> None:
+    tools = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]
+    with pytest.warns(UserWarning, match="does not take strict tools in JSON mode"):
+        gw.chat_model().invoke("JSON", tools=tools, response_format={"type": "json_object"})
+    assert "strict" not in gw.requests[-1].body["tools"][0]["function"]

@@ -253,11 +253,17 @@ def _has_prefix(body: Json) -> bool:
 def _apply_strict(body: Json, *, has_beta: bool) -> None:
     if not _has_strict_tools(body):
         return
-    if has_beta:
+    obstacle = _obstacle_to_strict(body, has_beta=has_beta)
+    if obstacle is None:
         body["tools"] = strict_tools(body["tools"])
         return
-    warn_once(
-        "strict tools need DeepSeek's beta path, which only routing='provider-native' has: they "
-        "are sent without `strict`."
-    )
+    warn_once(f"{obstacle}: the tools are sent without `strict`.")
     body["tools"] = loose_tools(body["tools"])
+
+
+def _obstacle_to_strict(body: Json, *, has_beta: bool) -> str | None:
+    if not has_beta:
+        return "strict tools need DeepSeek's beta path, which only 'provider-native' routing has"
+    if body.get("response_format") == {"type": "json_object"}:
+        return "DeepSeek does not take strict tools in JSON mode"
+    return None

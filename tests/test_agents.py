@@ -1,0 +1,189 @@
+"""Agents run: tools, structured answers, middleware, and histories that survive a checkpoint."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    SummarizationMiddleware,
+)
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.load import dumpd, load
+from langchain_core.messages import AIMessage, HumanMessage, messages_from_dict, messages_to_dict
+from langchain_core.messages.utils import trim_messages
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.sqlite import SqliteSaver
+from pydantic import BaseModel
+
+from langchain_cf_deepseek.local import LocalGateway, ToolCall
+
+QUESTION = "What is the weather in Paris? Use the tool."
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather of a city."""
+    return f"18 degrees in {city}"
+
+
+class Weather(BaseModel):
+    """The weather of a city."""
+
+    city: str
+    degrees: int
+
+
+def _invoke(agent: Any, **state: Any) -> Any:
+    return agent.invoke(state)
+
+
+def _ainvoke(agent: Any, **state: Any) -> Any:
+    return asyncio.run(agent.ainvoke(state))
+
+
+@pytest.fixture(params=[_invoke, _ainvoke], ids=["invoke", "ainvoke"])
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    chosen: Callable[..., Any] = request.param
+    return chosen
+
+
+def _asked(text: str = QUESTION) -> Any:
+    return [HumanMessage(text)]
+
+
+@pytest.mark.parametrize("routing", ["provider-native", "unified"])
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}, {"thinking": "disabled"}])
+def test_an_agent_calls_its_tool_and_answers_from_the_result(
+    gw: LocalGateway, run: Callable[..., Any], routing: Any, settings: dict[str, Any]
+) -> None:
+    agent = create_agent(gw.chat_model(routing=routing, **settings), [get_weather])
+    messages = run(agent, messages=_asked())["messages"]
+    assert [message.type for message in messages] == ["human", "ai", "tool", "ai"]
+    assert "18 degrees in Paris" in messages[-1].text
+    assert messages[-1].usage_metadata["total_tokens"] > 0
+
+
+@pytest.mark.parametrize("strategy", [Weather, ToolStrategy(Weather), ProviderStrategy(Weather)])
+@pytest.mark.parametrize("tools", [[], [get_weather]])
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
+@pytest.mark.filterwarnings("ignore:DeepSeek does not take a forced tool choice")
+def test_an_agent_gives_a_structured_answer_by_every_strategy(
+    gw: LocalGateway,
+    run: Callable[..., Any],
+    strategy: Any,
+    tools: list[Any],
+    settings: dict[str, Any],
+) -> None:
+    answer = {"city": "Paris", "degrees": 18}
+    if isinstance(strategy, ProviderStrategy):
+        gw.reply(content=json.dumps(answer), reasoning="r")
+    else:
+        gw.reply(tool_calls=[ToolCall("Weather", answer)], reasoning="r")
+    agent = create_agent(gw.chat_model(**settings), tools, response_format=strategy)
+    result = run(agent, messages=_asked("The weather in Paris is 18 degrees."))
+    assert result["structured_response"] == Weather(city="Paris", degrees=18)
+
+
+def test_a_history_comes_back_whole_from_a_checkpoint(gw: LocalGateway, tmp_path: Any) -> None:
+    """https://github.com/langchain-ai/langchain/issues/34436"""
+    with SqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as sqlite:
+        for saver in (InMemorySaver(), sqlite):
+            gw.reset()
+            agent = create_agent(gw.chat_model(), [get_weather], checkpointer=saver)
+            config: Any = {"configurable": {"thread_id": "1"}}
+            first = agent.invoke({"messages": _asked()}, config)["messages"]
+            agent.invoke({"messages": _asked("And is that warm?")}, config)
+            turns = [
+                message
+                for message in gw.requests[-1].body["messages"]
+                if message["role"] == "assistant"
+            ]
+            said = [message for message in first if message.type == "ai"]
+            assert [turn["reasoning_content"] for turn in turns] == [
+                message.additional_kwargs["reasoning_content"] for message in said
+            ]
+            assert all(turn["reasoning_content"] for turn in turns)
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+def test_reasoning_survives_serialisation_and_trimming(gw: LocalGateway) -> None:
+    llm = gw.chat_model()
+    message = llm.invoke("Why is the sky blue?")
+    history = [HumanMessage("Why is the sky blue?"), message, HumanMessage("Really?")]
+    loaded = [load(dumpd(entry), allowed_objects="core") for entry in history]
+    trimmed = trim_messages(
+        history, max_tokens=10_000, token_counter=llm, start_on="human", include_system=True
+    )
+    for other in (messages_from_dict(messages_to_dict(history)), loaded, trimmed):
+        gw.reset()
+        llm.invoke(other)
+        assert gw.requests[-1].body["messages"][1] == {
+            "role": "assistant",
+            "content": message.content,
+            "reasoning_content": message.additional_kwargs["reasoning_content"],
+        }
+
+
+def test_blocks_of_output_version_v1_come_back_whole_too(gw: LocalGateway) -> None:
+    agent = create_agent(gw.chat_model(output_version="v1"), [get_weather])
+    messages = agent.invoke({"messages": _asked()})["messages"]
+    called = messages[1]
+    assert isinstance(called, AIMessage)
+    assert [block["type"] for block in called.content_blocks] == ["reasoning", "tool_call"]
+    turn = gw.requests[-1].body["messages"][1]
+    assert turn["reasoning_content"] == called.content_blocks[0].get("reasoning")
+    assert turn["content"] == ""
+    assert turn["tool_calls"][0]["function"]["name"] == "get_weather"
+
+
+def test_summarization_knows_the_models_limits_and_usage(gw: LocalGateway) -> None:
+    llm = gw.chat_model()
+    agent = create_agent(
+        llm,
+        [get_weather],
+        middleware=[
+            SummarizationMiddleware(llm, trigger=("fraction", 0.00002), keep=("messages", 1))
+        ],
+    )
+    result = agent.invoke({"messages": _asked("Long ago. " * 200)})
+    assert result["messages"][-1].text
+
+
+def test_retry_middleware_tries_again_what_may_pass_and_nothing_else(gw: LocalGateway) -> None:
+    agent = create_agent(
+        gw.chat_model(max_retries=0),
+        [get_weather],
+        middleware=[ModelRetryMiddleware(max_retries=2, initial_delay=0.01, on_failure="error")],
+    )
+    gw.fault(status=503, times=2)
+    assert agent.invoke({"messages": _asked("Hello")})["messages"][-1].text
+    assert len(gw.requests) == 3
+    gw.reset()
+    gw.fault(status=402, times=None)
+    with pytest.raises(Exception, match="balance"):
+        agent.invoke({"messages": _asked("Hello")})
+    assert len(gw.requests) == 1
+
+
+def test_fallback_middleware_goes_from_one_routing_to_the_other(gw: LocalGateway) -> None:
+    agent = create_agent(
+        gw.chat_model(gateway_token="wrong"),
+        [get_weather],
+        middleware=[ModelFallbackMiddleware(gw.chat_model(routing="unified"))],
+    )
+    assert "18 degrees" in agent.invoke({"messages": _asked()})["messages"][-1].text
+    assert {request.path.split("/")[1] for request in gw.requests} == {"v1", "client"}
+
+
+def test_a_graph_streams_the_tokens_of_its_model(gw: LocalGateway) -> None:
+    agent = create_agent(gw.chat_model(), [get_weather])
+    parts: list[Any] = list(agent.stream({"messages": _asked()}, stream_mode="messages"))
+    text = "".join(message.text for message, _ in parts if message.type == "AIMessageChunk")
+    assert "18 degrees in Paris" in text
+    assert sum(bool(getattr(message, "usage_metadata", None)) for message, _ in parts) == 2
