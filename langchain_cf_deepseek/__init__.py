@@ -58,11 +58,13 @@ _ROOM_OF = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_ROOM_OF.get(name, 'errors')}"), name)
+if not TYPE_CHECKING:  # a type checker shall find a misspelled name
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            msg = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(msg)
+        return getattr(import_module(f"{__name__}.{_ROOM_OF.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -20,8 +20,8 @@ from langchain_cf_deepseek.gateway import read_facts
 from langchain_cf_deepseek.redaction import (
     bare_request,
     bare_response,
-    redact_body,
-    secrets_of,
+    redact,
+    take_secrets,
 )
 
 _AT_THE_GATEWAY = "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission "
@@ -30,9 +30,10 @@ _OWN_KEY = (
     "Use a DeepSeek key of your own: set `api_key` (DEEPSEEK_API_KEY) with "
     '`routing="provider-native"`, or store one in the gateway.'
 )
-_RETRY = "Try again in a moment."
+TRY_AGAIN = "Try again in a moment."
 
-_FIRST_ERROR_STATUS = 400
+FIRST_ERROR_STATUS = 400
+"""The lowest HTTP status that means failure."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def _rule(
 
 _RULES = (
     # Codes with several meanings, told apart by text or status.
-    _rule(errors.CFDeepSeekRateLimitError, _RETRY, code=(2021, 2018, 7003), text="rate.?limit"),
+    _rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
     _rule(
         errors.CFDeepSeekInsufficientFundsError,
         "This model is not sold through Cloudflare. " + _OWN_KEY,
@@ -128,7 +129,9 @@ _RULES = (
         code=2001,
     ),
     _rule(
-        errors.CFDeepSeekAPIError, "The gateway got no answer from DeepSeek. " + _RETRY, code=2005
+        errors.CFDeepSeekAPIError,
+        "The gateway got no answer from DeepSeek. " + TRY_AGAIN,
+        code=2005,
     ),
     _rule(
         errors.CFDeepSeekInvalidRequestError,
@@ -172,15 +175,17 @@ _RULES = (
         "Raise the spend limit of the gateway, or wait until its window ends.",
         code=(2041, 2045),
     ),
-    _rule(errors.CFDeepSeekAPIError, "The guardrail scanner is unavailable. " + _RETRY, code=7013),
+    _rule(
+        errors.CFDeepSeekAPIError, "The guardrail scanner is unavailable. " + TRY_AGAIN, code=7013
+    ),
     # Workers AI (`@cf/...` models): https://developers.cloudflare.com/workers-ai/platform/errors/
-    _rule(errors.CFDeepSeekRateLimitError, _RETRY, code=3040),
+    _rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=3040),
     _rule(
         errors.CFDeepSeekSpendLimitError,
         "The account's daily allocation of Workers AI is used up.",
         code=(3036, 4006),
     ),
-    _rule(errors.CFDeepSeekTimeoutError, _RETRY, code=(3007, 3008)),
+    _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, code=(3007, 3008)),
     _rule(errors.CFDeepSeekPermissionDeniedError, code=(3023, 3041, 5016, 5018, 5035)),
     _rule(errors.CFDeepSeekModelNotFoundError, "Check `model`.", code=(3042, 5007)),
     _rule(errors.CFDeepSeekInvalidRequestError, code=(3003, 3006, 3039, 5004, 5005, 5019)),
@@ -261,15 +266,15 @@ _RULES = (
         "Check `model`, `routing` and `base_url`.",
         status=(404, 405),
     ),
-    _rule(errors.CFDeepSeekTimeoutError, _RETRY, status=408),
-    _rule(errors.CFDeepSeekAPIError, _RETRY, status=(409, 425)),
+    _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, status=408),
+    _rule(errors.CFDeepSeekAPIError, TRY_AGAIN, status=(409, 425)),
     _rule(
         errors.CFDeepSeekRateLimitError,
         "Send fewer requests at once: DeepSeek limits how many run at the same time.",
         status=429,
         origin="deepseek",
     ),
-    _rule(errors.CFDeepSeekRateLimitError, _RETRY, status=429),
+    _rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, status=429),
     _rule(errors.CFDeepSeekContentBlockedError, status=424),
     _rule(
         errors.CFDeepSeekInvalidRequestError,
@@ -278,7 +283,7 @@ _RULES = (
         status=range(300, 400),
     ),
     _rule(errors.CFDeepSeekInvalidRequestError, status=range(400, 500)),
-    _rule(errors.CFDeepSeekAPIError, _RETRY),
+    _rule(errors.CFDeepSeekAPIError, TRY_AGAIN),
 )
 
 
@@ -293,33 +298,32 @@ class _Fault:
     body: object = field(default=None, repr=False)
 
 
-def error_from_response(
-    response: Any, *, body: object = None, partial: str = ""
-) -> CFDeepSeekError:
-    """Return the error that an answer stands for.
+def error_from_response(response: Any, *, body: object = None) -> CFDeepSeekError:
+    """Return the error that an answer stands for. Masks the credentials of its request.
 
     Args:
         response: The HTTP response, its body read unless `body` is given.
         body: The error where it came inside a stream: one event's JSON.
-        partial: The text of the answer received before.
     """
     if body is None:
-        body = _json_or_text(response)
-    secrets = secrets_of(response.request)
-    body = redact_body(body, secrets)
+        body = _decoded(response.content)
+    secrets = take_secrets(response.request)
+    try:
+        body = redact(body, secrets)
+    except RecursionError:
+        body = "JSON that is nested too deeply"
     fault = _read_fault(response, body)
     rule = next(rule for rule in _RULES if rule.fits(fault))
     return rule.error(
         fault.message,
         origin=fault.origin,
         request=bare_request(response.request),
-        response=bare_response(response, body),
+        response=bare_response(response, body, secrets),
         body=body,
         code=fault.code,
         gateway=read_facts(response.headers),
         retry_after=_retry_after(response.headers),
         hint=rule.hint,
-        partial=partial,
     )
 
 
@@ -329,15 +333,16 @@ def error_of_answer(
     response: Any,
     *,
     origin: Origin = "deepseek",
-    hint: str = _RETRY,
+    hint: str = TRY_AGAIN,
     partial: str = "",
 ) -> CFDeepSeekError:
     """Return the error of an answer that came, but is none; without its text, but for `partial`."""
+    secrets = take_secrets(response.request)
     return error(
         message,
         origin=origin,
         request=bare_request(response.request),
-        response=bare_response(response, ""),
+        response=bare_response(response, "", secrets),
         gateway=read_facts(response.headers),
         hint=hint,
         partial=partial,
@@ -373,21 +378,26 @@ def _read_json_fault(response: Any, body: Mapping[str, Any]) -> _Fault:
     fault = body.get("error") or body.get("errors")
     if isinstance(fault, list) and fault and all(isinstance(entry, Mapping) for entry in fault):
         message = "; ".join(str(entry.get("message") or "") for entry in fault)
-        return _Fault(status, cloudflare, message, fault[0].get("code"), body)
+        return _Fault(status, cloudflare, message, _code(fault[0].get("code")), body)
     if isinstance(fault, Mapping):
         message = str(fault.get("message") or fault)
         if body.get("success") is False or fault.get("type") == "gateway_error":
-            return _Fault(status, cloudflare, message, fault.get("code"), body)
-        if status < _FIRST_ERROR_STATUS:
+            return _Fault(status, cloudflare, message, _code(fault.get("code")), body)
+        if status < FIRST_ERROR_STATUS:
             status = _STATUS_OF_TYPE.get(str(fault.get("type")), status)
-        return _Fault(status, "deepseek", message, fault.get("code") or fault.get("type"), body)
+        word = _code(fault.get("code")) or _code(fault.get("type"))
+        return _Fault(status, "deepseek", message, word, body)
     if "internalCode" in body:
         message = str(body.get("message") or body.get("description") or body.get("name"))
-        return _Fault(status, cloudflare, message, body["internalCode"], body)
+        return _Fault(status, cloudflare, message, _code(body["internalCode"]), body)
     if body.get("success") is False:
         return _Fault(status, cloudflare, str(body.get("message") or "no reason given"), None, body)
     message = str(fault or body.get("message") or f"an answer without `choices`: {sorted(body)}")
-    return _Fault(status, "deepseek", message, body.get("code"), body)
+    return _Fault(status, "deepseek", message, _code(body.get("code")), body)
+
+
+def _code(value: object) -> int | str | None:
+    return value if isinstance(value, int | str) else None
 
 
 def _is_rest_host(response: Any) -> bool:
@@ -405,11 +415,11 @@ def _origin_of_text(response: Any, text: str) -> Origin:
     return "cloudflare-api" if _is_rest_host(response) else "gateway"
 
 
-def _json_or_text(response: Any) -> object:
+def _decoded(content: bytes) -> object:
     try:
-        return json.loads(response.content)
+        return json.loads(content)
     except (ValueError, RecursionError):
-        return response.content.decode(errors="replace")
+        return content.decode(errors="replace")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -417,7 +427,12 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after")
     if value is None:
         return None
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", value):
         return float(value)
     moment = email.utils.parsedate_tz(value)
-    return max(0.0, email.utils.mktime_tz(moment) - time.time()) if moment else None
+    if moment is None:
+        return None
+    try:
+        return max(0.0, email.utils.mktime_tz(moment) - time.time())
+    except (ValueError, OverflowError):
+        return None

@@ -173,7 +173,7 @@ class GatewayOptions(BaseModel):
         """Return `options` checked, whichever of its forms it came in."""
         if isinstance(options, GatewayOptions):
             return options
-        return cls.model_validate(dict(options)) if options else _NO_OPTIONS
+        return _NO_OPTIONS if options is None else cls.model_validate(options)
 
     def merge(self, over: "GatewayOptions | Mapping[str, Any] | None") -> "GatewayOptions":
         """Return these options with those of `over` in front; metadata is merged key by key.
@@ -182,8 +182,6 @@ class GatewayOptions(BaseModel):
             pydantic.ValidationError: The merged options are not valid, for example because the
                 metadata of both together has more than five entries.
         """
-        if not over:
-            return self
         over = GatewayOptions.of(over)
         if not over.model_fields_set:
             return self

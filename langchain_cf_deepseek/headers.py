@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -18,7 +19,7 @@ class UnloggedText(str):
         return "'**********'"
 
 
-def merge_headers(*sources: Mapping[str, str | SecretStr] | None) -> dict[str, str]:
+def merge_headers(*sources: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the headers of all `sources`; of one name, in whatever case, the last one counts.
 
     Raises:
@@ -27,9 +28,12 @@ def merge_headers(*sources: Mapping[str, str | SecretStr] | None) -> dict[str, s
     merged: dict[str, tuple[str, str]] = {}
     for source in sources:
         for name, value in (source or {}).items():
-            text = UnloggedText(value.get_secret_value()) if isinstance(value, SecretStr) else value
+            text = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if not isinstance(text, str):
+                msg = f"header {name!r}: the value must be text, not a {type(text).__name__}."
+                raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
             if not _NAME.fullmatch(name) or not _VALUE.fullmatch(text):
                 msg = f"header {name!r}: names and values must be printable ASCII in one line."
                 raise ValueError(msg)
-            merged[name.lower()] = name, text
+            merged[name.lower()] = name, UnloggedText(text)
     return dict(merged.values())

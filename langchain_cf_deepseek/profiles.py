@@ -1,18 +1,34 @@
 """What each model can do, as LangChain's model profiles."""
 
-from typing import cast
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
 
-from langchain_cf_deepseek.data.profiles import PROFILES
+from langchain_cf_deepseek.data._profiles import PROFILES, UNIFIED_PROFILES
+from langchain_cf_deepseek.routing import Routing
 
 
-def profile_of(model: str) -> ModelProfile | None:
-    """Return a copy of the profile of `model`, by whatever name; `None` when it is not known."""
-    profile = PROFILES.get(model) or PROFILES.get(model.removeprefix("deepseek/"))
-    return cast("ModelProfile", dict(profile)) if profile else None
+def profile_of(model: str, *, routing: Routing = "provider-native") -> ModelProfile | None:
+    """Return a copy of the profile of `model`, by whatever name; `None` when it is not known.
+
+    Args:
+        model: With or without `deepseek/`, or a name of Workers AI.
+        routing: The way to the model; on `unified` Cloudflare serves some from elsewhere.
+    """
+    name = model.removeprefix("deepseek/")
+    profile = PROFILES.get(name)
+    if routing == "unified":
+        profile = UNIFIED_PROFILES.get(name, profile)
+    return cast("ModelProfile", deepcopy(profile))
 
 
 def sees_images(profile: ModelProfile | None) -> bool:
     """Return whether a model takes images; one that is not known gets the benefit of the doubt."""
     return profile is None or profile.get("image_inputs", True)
+
+
+def is_default_profile(profile: Mapping[str, Any]) -> bool:
+    """Return whether `profile` is that of a known model, and none that a user wrote."""
+    return profile in (*PROFILES.values(), *UNIFIED_PROFILES.values())

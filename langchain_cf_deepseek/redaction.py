@@ -1,40 +1,57 @@
-"""Nothing secret leaves with an error: copies of requests and answers without credentials."""
+"""Nothing secret leaves with an error: requests and answers without credentials."""
 
 import json
 import re
 from typing import Any
 
-_CREDENTIAL_HEADER = re.compile(r"authorization|token|secret|key|cookie", re.IGNORECASE)
+_CREDENTIAL_HEADER = re.compile(
+    r"cf-aig-authorization|(?!cf-aig-).*(authorization|token|secret|key|cookie)", re.IGNORECASE
+)
+# All others come from the user, who may keep secrets under any name.
+_TECHNICAL_HEADER = re.compile(
+    r"host|connection|user-agent|(accept|content|x-stainless)(-.*)?|cf-aig-(?!authorization).*",
+    re.IGNORECASE,
+)
+
 _MASK = "**********"
+
+# A shorter value is no credential, and would be found in any text.
+_SHORTEST_SECRET = 8
 
 # A copied body is no longer encoded, and cookies are nobody's business.
 _NOT_COPIED = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
 
 
-def secrets_of(request: Any) -> list[str]:
-    """Return the credentials that a request carries in its headers."""
-    values = (
-        value.removeprefix("Bearer ")
-        for name, value in request.headers.items()
-        if _CREDENTIAL_HEADER.search(name)
-    )
-    return [value for value in values if value]
+def is_credential_header(name: str) -> bool:
+    """Return whether a header of this name carries a credential."""
+    return _CREDENTIAL_HEADER.fullmatch(name) is not None
 
 
-def redact(text: str, secrets: list[str]) -> str:
-    """Return `text` with every one of `secrets` masked."""
-    for secret in secrets:
-        text = text.replace(secret, _MASK)
-    return text
+def take_secrets(request: Any) -> list[str]:
+    """Return the credentials in a request's headers, and mask them there.
+
+    The request was sent and is of no more use but to be looked at: it hangs on every exception of
+    the HTTP library and of the SDK.
+    """
+    secrets = []
+    for name, value in request.headers.items():
+        if not _TECHNICAL_HEADER.fullmatch(name):
+            secrets.append(value.removeprefix("Bearer "))
+            request.headers[name] = _MASK
+    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret != _MASK]
 
 
-def redact_body(body: object, secrets: list[str]) -> object:
-    """Return a decoded JSON body, or a text, with every one of `secrets` masked."""
-    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
-    redacted = redact(text, secrets)
-    if redacted == text:
-        return body
-    return redacted if isinstance(body, str) else json.loads(redacted)
+def redact(value: Any, secrets: list[str]) -> Any:
+    """Return a decoded JSON value with every one of `secrets` masked in its texts."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, _MASK)
+        return value
+    if isinstance(value, dict):
+        return {key: redact(entry, secrets) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [redact(entry, secrets) for entry in value]
+    return value
 
 
 def bare_request(request: Any) -> Any:
@@ -42,11 +59,16 @@ def bare_request(request: Any) -> Any:
     return type(request)(request.method, request.url)
 
 
-def bare_response(response: Any, body: object) -> Any:
+def bare_response(response: Any, body: object, secrets: list[str]) -> Any:
     """Return the same answer to a bare request, with the redacted `body` as its content."""
+    text = body if isinstance(body, str) else json.dumps(body)
     return type(response)(
         response.status_code,
-        headers=[item for item in response.headers.items() if item[0] not in _NOT_COPIED],
-        content=body if isinstance(body, str) else json.dumps(body, ensure_ascii=False),
+        headers=[
+            (name, redact(value, secrets))
+            for name, value in response.headers.items()
+            if name not in _NOT_COPIED
+        ],
+        content=text.encode(errors="replace"),
         request=bare_request(response.request),
     )

@@ -4,7 +4,6 @@ One table row per routing. Source: https://developers.cloudflare.com/ai-gateway/
 https://developers.cloudflare.com/ai-gateway/usage/providers/deepseek/
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -16,6 +15,9 @@ from langchain_cf_deepseek.headers import UnloggedText
 
 Routing: TypeAlias = Literal["provider-native", "unified", "compat"]
 """Which door of Cloudflare a request takes."""
+
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+"""The hosts to which plain http is allowed, and for which no proxy is asked."""
 
 CREDENTIAL_VARIABLES = {
     "api_key": "DEEPSEEK_API_KEY",
@@ -226,17 +228,10 @@ def _checked_base_url(base_url: str) -> str:
     if parts.path.endswith("/chat/completions"):
         msg = f"{named} must end before /chat/completions, which is added to it."
         raise ValueError(msg)
-    if parts.scheme == "http" and not _is_this_machine(host):
+    if parts.scheme == "http" and host not in THIS_MACHINE:
         msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
         raise ValueError(msg)
     return url
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shortened(value: str) -> str:

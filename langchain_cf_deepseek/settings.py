@@ -7,6 +7,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from langchain_cf_deepseek.profiles import is_default_profile
+from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES
+
 # Settings of the parent class that mean nothing here, or something else than their name says.
 _REFUSED = {
     "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
@@ -57,3 +60,21 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
             msg = f"unknown argument `{name}`: {hint}"
             raise ValueError(msg)
+
+
+def hide_secrets(arguments: dict[str, Any]) -> None:
+    """Wrap the credentials among `arguments` in place, so that no text of theirs shows them."""
+    for name in CREDENTIAL_VARIABLES:
+        if isinstance(value := arguments.get(name), str):
+            arguments[name] = SecretStr(value)
+    if isinstance(headers := arguments.get("default_headers"), Mapping):
+        arguments["default_headers"] = {
+            name: SecretStr(value) if isinstance(value, str) else value
+            for name, value in headers.items()
+        }
+
+
+def drop_profile_of_another_model(arguments: dict[str, Any]) -> None:
+    """Leave out a default profile that a copy brought along: the model may have changed."""
+    if arguments.get("profile") and is_default_profile(arguments["profile"]):
+        del arguments["profile"]

@@ -3,14 +3,18 @@
 Nothing here waits or reads by itself, so sync and async calls share every rule.
 """
 
+import asyncio
 import json
+import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Any
 
-from anyio import EndOfStream
+from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
 
 from langchain_cf_deepseek.error_rules import error_from_response, error_of_answer
 from langchain_cf_deepseek.errors import (
@@ -18,7 +22,9 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekIncompleteStreamError,
     CFDeepSeekTimeoutError,
 )
-from langchain_cf_deepseek.sse import DONE, EventDecoder
+from langchain_cf_deepseek.sse import BYTE_ORDER_MARK, DONE, EventDecoder
+
+_DRAIN_SECONDS = 1.0
 
 
 def read_completion(response: Any) -> dict[str, Any]:
@@ -56,8 +62,7 @@ class StreamReader:
         if self._chunk_timeout:
             # Read anew by the HTTP library when the body begins: silence of the socket.
             timeouts = response.request.extensions.setdefault("timeout", {})
-            read = timeouts.get("read")
-            timeouts["read"] = min(read, self._chunk_timeout) if read else self._chunk_timeout
+            timeouts["read"] = min(timeouts.get("read") or inf, self._chunk_timeout)
 
     def events(self, pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
         """Yield the JSON of each event in the answer's bytes.
@@ -71,6 +76,9 @@ class StreamReader:
         with self._typed_errors():
             for piece in pieces:
                 yield from self._feed(piece)
+                if self._done:
+                    self._drain(pieces)
+                    return
             yield from self._end()
 
     async def aevents(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
@@ -79,14 +87,41 @@ class StreamReader:
             async for piece in pieces:
                 for event in self._feed(piece):
                     yield event
+                if self._done:
+                    await self._adrain(pieces)
+                    return
             for event in self._end():
                 yield event
+
+    def _drain(self, pieces: Iterator[bytes]) -> None:
+        """Read the body to its end, so that the connection can be used again; not for long.
+
+        A server may keep the body open after `[DONE]`, and a blocked read knows no other bound
+        than that of the whole stream.
+        """
+        network = self._response.extensions.get("network_stream")
+        sock = network.get_extra_info("socket") if network else None
+        arguments = (sock, socket.SHUT_RDWR) if sock else ()
+        timer = threading.Timer(_DRAIN_SECONDS, socket.socket.shutdown, arguments)
+        if sock:
+            timer.start()
+        try:
+            for _ in pieces:
+                pass
+        finally:
+            timer.cancel()
+
+    @staticmethod
+    async def _adrain(pieces: AsyncIterator[bytes]) -> None:
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            async for _ in pieces:
+                pass
 
     def _feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         if not self._begun:
             # Neither the status nor the content type tells an event stream from a JSON, HTML or
             # text body reliably; its first character does: that of a field name, or of a comment.
-            first = piece.lstrip()[:1]
+            first = piece.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
             self._begun = bool(first)
             if first and first not in b":deir":
                 self._whole = []
@@ -94,10 +129,8 @@ class StreamReader:
             self._whole.append(piece)
             return
         yielded = False
-        for event in () if self._done else self._decoder.feed(piece):
+        for event in self._decoder.feed(piece):
             if event == DONE:
-                # What is left of the body is read all the same, so that the connection can be
-                # used again, but it means nothing.
                 self._done = True
                 return
             yielded = True
@@ -109,17 +142,17 @@ class StreamReader:
             yield _checked_completion(self._response, b"".join(self._whole))
         elif not self._begun:
             raise error_from_response(self._response, body="")
-        elif not self._done:
+        else:
             for event in self._decoder.close():
                 if event != DONE:
                     yield self._checked_event(event)
 
     def _checked_event(self, event: Any) -> dict[str, Any]:
-        if isinstance(event, dict) and "choices" in event and not event.get("error"):
-            return event
         if not isinstance(event, dict):
-            event = str(event)
-        raise error_from_response(self._response, body=event)
+            raise error_from_response(self._response, body=str(event))
+        if event.get("error") or event.get("errors") or event.get("success") is False:
+            raise error_from_response(self._response, body=event)
+        return event
 
     def _check_silence(self, yielded: bool) -> None:
         """Notice a stall behind keep-alive comments.
@@ -136,15 +169,15 @@ class StreamReader:
             and self._last_event is not None
             and now - self._last_event > self._chunk_timeout
         ):
-            raise self._stalled()
+            raise self._stalled(self._chunk_timeout)
 
-    def _stalled(self) -> CFDeepSeekError:
+    def _stalled(self, seconds: float | None) -> CFDeepSeekError:
         return error_of_answer(
             CFDeepSeekTimeoutError,
-            f"no further part of the answer came for {self._chunk_timeout} s",
+            f"no further part of the answer came for {seconds} s",
             self._response,
             origin="connection",
-            hint="Raise `stream_chunk_timeout`, or try again.",
+            hint="Raise `timeout` or `stream_chunk_timeout`, whichever is lower, or try again.",
         )
 
     def _broken(self, message: str) -> CFDeepSeekError:
@@ -161,7 +194,7 @@ class StreamReader:
         except CFDeepSeekError:
             raise
         except http.TimeoutException as error:
-            raise self._stalled() from error
+            raise self._stalled(self._response.request.extensions["timeout"]["read"]) from error
         # anyio lets some TLS failures through as its own and as the system's errors.
         except (http.RequestError, EndOfStream, OSError) as error:
             msg = f"the connection broke in the middle of the answer ({error})"

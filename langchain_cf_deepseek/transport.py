@@ -7,13 +7,14 @@ generic `post`; its response models are not used, nor its reading of `OPENAI_*` 
 import asyncio
 import os
 import sys
+import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from ssl import SSLContext
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import openai
 from langchain_openai.chat_models.base import global_ssl_context
@@ -21,25 +22,31 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
-from langchain_cf_deepseek.error_rules import error_from_response
+from langchain_cf_deepseek.error_rules import FIRST_ERROR_STATUS, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekConnectionError,
     CFDeepSeekError,
     CFDeepSeekTimeoutError,
 )
-from langchain_cf_deepseek.redaction import bare_request
+from langchain_cf_deepseek.redaction import bare_request, take_secrets
+from langchain_cf_deepseek.routing import THIS_MACHINE
 from langchain_cf_deepseek.stream_reader import StreamReader, read_completion
 
 # The SDK stands on httpx up to its version 2 and on httpx2 from 3 on; both have the same names.
 _httpx = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
 
-_FIRST_ERROR_STATUS = 400
+_ERROR = "langchain_cf_deepseek.error"
+"""Under this name a response keeps its error."""
 
 _HEADERS = {
     "Accept": "application/json",
     "Content-Type": "application/json",
     "User-Agent": f"langchain-cf-deepseek/{__version__}",
 }
+
+
+_Keeper: TypeAlias = AsyncGenerator[None, None]
+"""Keeps an async client open as long as its event loop."""
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,14 @@ class _SyncClient(SyncAPIClient):
     @override
     def _send_request(self, request: Any, **kwargs: Any) -> Any:
         response = super()._send_request(request, **kwargs)
-        if response.status_code >= _FIRST_ERROR_STATUS:
+        if response.status_code >= FIRST_ERROR_STATUS:
             response.read()
             _decide_retry(response)
         return response
 
     @override
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:
-        return error_from_response(response)
+        return _error_of(response)
 
 
 class _AsyncClient(AsyncAPIClient):
@@ -111,14 +118,14 @@ class _AsyncClient(AsyncAPIClient):
     @override
     async def _send_request(self, request: Any, **kwargs: Any) -> Any:
         response = await super()._send_request(request, **kwargs)
-        if response.status_code >= _FIRST_ERROR_STATUS:
+        if response.status_code >= FIRST_ERROR_STATUS:
             await response.aread()
             _decide_retry(response)
         return response
 
     @override
     def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:
-        return error_from_response(response)
+        return _error_of(response)
 
 
 def _decide_retry(response: Any) -> None:
@@ -127,8 +134,15 @@ def _decide_retry(response: Any) -> None:
     By status alone it would be wrong: the gateway reports a failed upstream as 400 and a used-up
     budget as 429.
     """
-    retryable = error_from_response(response).is_retryable
-    response.headers["x-should-retry"] = "true" if retryable else "false"
+    response.headers["x-should-retry"] = "true" if _error_of(response).is_retryable else "false"
+
+
+def _error_of(response: Any) -> CFDeepSeekError:
+    """Return the error of an answer, made once: the credentials can be masked only once."""
+    if _ERROR not in response.extensions:
+        response.extensions[_ERROR] = error_from_response(response)
+    error: CFDeepSeekError = response.extensions[_ERROR]
+    return error
 
 
 class Transport:
@@ -140,10 +154,20 @@ class Transport:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # By process and by the user's own HTTP client.
         self._sync: dict[tuple[int, int], _SyncClient] = {}
+        # By event loop and by the user's own HTTP client: the client and what lives with the loop.
         self._async: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[int, tuple[_AsyncClient, object]]
+            asyncio.AbstractEventLoop, dict[int, tuple[_AsyncClient, _Keeper | None]]
         ] = weakref.WeakKeyDictionary()
+
+    def __eq__(self, other: object) -> bool:
+        # Nothing of a model is in its clients, so they are no difference between two models.
+        return isinstance(other, Transport)
+
+    def __hash__(self) -> int:
+        return hash(Transport)
 
     def __reduce__(self) -> tuple[type[Self], tuple[()]]:
         return type(self), ()
@@ -174,8 +198,9 @@ class Transport:
         Raises:
             CFDeepSeekError: There is no answer, or reading it fails.
         """
+        client = self._client(request.http_client)
         with _typed_connection_errors():
-            response: Any = self._client(request.http_client).post(
+            response: Any = client.post(
                 **request.arguments(), stream=True, stream_cls=openai.Stream[Any]
             )
         reader = StreamReader(response, request.chunk_timeout)
@@ -201,39 +226,51 @@ class Transport:
             await response.aclose()
 
     def close(self) -> None:
-        """Close the connections of sync calls; the next call opens new ones."""
-        while self._sync:
-            self._sync.popitem()[1].close()
+        """Close the connections of sync calls, those in use when they are done.
+
+        The next call opens new ones. A client that the user made stays open: it is his.
+        """
+        with self._lock:
+            self._sync.clear()
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop; the next call opens new ones."""
-        for client, _keeper in self._async.pop(asyncio.get_running_loop(), {}).values():
-            await client.close()
+        """Close the connections of this event loop; calls under way fail, the next opens new ones.
+
+        A client that the user made stays open: it is his.
+        """
+        with self._lock:
+            clients = self._async.pop(asyncio.get_running_loop(), {})
+        for _client, keeper in clients.values():
+            if keeper:
+                await keeper.aclose()
 
     def _client(self, http_client: Any) -> _SyncClient:
         key = (os.getpid(), id(http_client))
-        if key not in self._sync:
-            ours = http_client or openai.DefaultHttpxClient(**_http_settings())
-            client = _SyncClient(http_client=ours, **_CLIENT_ARGUMENTS)
-            if not http_client:
-                weakref.finalize(self, ours.close)
-            # Of two threads that come here at once, both get the client of the first.
-            self._sync.setdefault(key, client)
-        return self._sync[key]
+        with self._lock:
+            if key not in self._sync:
+                used = http_client or openai.DefaultHttpxClient(**_http_settings())
+                client = _SyncClient(http_client=used, **_CLIENT_ARGUMENTS)
+                if not http_client:
+                    # Not before the last call that holds the client is done with it.
+                    weakref.finalize(client, used.close)
+                self._sync[key] = client
+            return self._sync[key]
 
     async def _aclient(self, http_client: Any) -> _AsyncClient:
         loop = asyncio.get_running_loop()
-        if loop not in self._async:
-            for other in [other for other in self._async if other.is_closed()]:
-                del self._async[other]
-        clients = self._async.setdefault(loop, {})
+        with self._lock:
+            if loop not in self._async:
+                for closed in [other for other in self._async if other.is_closed()]:
+                    del self._async[closed]
+            clients = self._async.setdefault(loop, {})
+        # Only tasks of this loop get here, and none of them waits before the client is kept.
         if id(http_client) not in clients:
-            ours = http_client or openai.DefaultAsyncHttpxClient(**_http_settings())
-            client = _AsyncClient(http_client=ours, **_CLIENT_ARGUMENTS)
-            keeper = _close_with_loop(client) if not http_client else None
+            used = http_client or openai.DefaultAsyncHttpxClient(**_http_settings())
+            client = _AsyncClient(http_client=used, **_CLIENT_ARGUMENTS)
+            keeper = None if http_client else _close_with_loop(client)
+            clients[id(http_client)] = client, keeper
             if keeper:
                 await anext(keeper)
-            clients[id(http_client)] = client, keeper
         return clients[id(http_client)][0]
 
 
@@ -245,7 +282,7 @@ _CLIENT_ARGUMENTS: dict[str, Any] = {
 }
 
 
-async def _close_with_loop(client: _AsyncClient) -> AsyncGenerator[None]:
+async def _close_with_loop(client: _AsyncClient) -> _Keeper:
     """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
 
     Event loops finish the async generators begun in them; no other hook tells of a loop's end.
@@ -259,7 +296,9 @@ async def _close_with_loop(client: _AsyncClient) -> AsyncGenerator[None]:
 def _http_settings() -> dict[str, Any]:
     """The arguments of an HTTP client of ours."""
     # A proxy of the environment is for other machines; asked for this one, it would ask itself.
-    direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+    direct = dict.fromkeys(
+        f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
+    )
     return {"verify": _ssl_context(), "mounts": direct}
 
 
@@ -279,6 +318,7 @@ def _typed_connection_errors() -> Iterator[None]:
     except CFDeepSeekError:
         raise
     except openai.APITimeoutError as error:
+        take_secrets(error.request)
         msg = "the request timed out before the answer began"
         raise CFDeepSeekTimeoutError(
             msg,
@@ -287,6 +327,7 @@ def _typed_connection_errors() -> Iterator[None]:
             hint="Raise `timeout`, or try again in a moment.",
         ) from error.__cause__
     except openai.APIConnectionError as error:
+        take_secrets(error.request)
         msg = f"{error.request.url.host} could not be reached: {error.__cause__}"
         raise CFDeepSeekConnectionError(
             msg,

@@ -10,6 +10,7 @@ from langchain_core.messages import (
     ChatMessage,
     FunctionMessage,
     HumanMessage,
+    InvalidToolCall,
     SystemMessage,
     ToolMessage,
 )
@@ -189,14 +190,16 @@ def test_what_deepseek_has_no_form_for_is_refused_before_sending(
 def test_arguments_that_were_no_json_go_back_as_the_model_wrote_them(
     gw: LocalGateway, ask: Ask
 ) -> None:
-    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "[not json"}}
-    gw.fault(body=completion(content="", tool_calls=[call]))
-    message = ask(gw.chat_model(), "Hi")
-    assert message.tool_calls == []
-    assert message.invalid_tool_calls[0]["args"] == "[not json"
-    result = ToolMessage("bad arguments", tool_call_id="a")
-    ask(gw.chat_model(), [HumanMessage("Hi"), message, result])
-    assert gw.requests[-1].body["messages"][1]["tool_calls"] == [call]
+    call = InvalidToolCall(name="f", args="[not json", id="a", error=None, type="invalid_tool_call")
+    history = [
+        HumanMessage("Hi"),
+        AIMessage("", invalid_tool_calls=[call]),
+        ToolMessage("bad arguments", tool_call_id="a"),
+    ]
+    ask(gw.chat_model(), history)
+    assert gw.requests[-1].body["messages"][1]["tool_calls"] == [
+        {"type": "function", "id": "a", "function": {"name": "f", "arguments": "[not json"}}
+    ]
 
 
 def test_what_an_answer_holds_beyond_the_documented_goes_back_unchanged(

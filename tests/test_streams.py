@@ -191,6 +191,92 @@ def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway,
     assert markup in ask(gw.chat_model(), "What does the markup look like?").content
 
 
+def _call(arguments: Any, **fields: Any) -> dict[str, Any]:
+    return {
+        "id": "a",
+        "type": "function",
+        "function": {"name": "f", "arguments": arguments},
+    } | fields
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a": 1', '{"a": 1}{"b": 2}', "[1]", '"x"', "null", "nonsense"]
+)
+@pytest.mark.parametrize("finish", ["tool_calls", "length"])
+def test_a_tool_call_with_broken_arguments_is_an_error(
+    gw: LocalGateway, ask: Ask, arguments: str, finish: str
+) -> None:
+    """LangChain would complete half-written arguments of a stream by guess, and run the tool."""
+    body = completion(content="Look:", tool_calls=[_call(arguments)])
+    body["choices"][0]["finish_reason"] = finish
+    gw.fault(body=body)
+    with pytest.raises(errors.CFDeepSeekAPIError, match="are no JSON object") as caught:
+        ask(gw.chat_model(), "Hi")
+    assert caught.value.partial == "Look:"
+    assert ("max_tokens" in caught.value.hint) is (finish == "length")
+
+
+def test_a_tool_call_without_arguments_has_none(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(body=completion(content="", tool_calls=[_call("")]))
+    assert ask(gw.chat_model(), "Hi").tool_calls[0]["args"] == {}
+
+
+def test_tool_calls_announced_and_not_made_are_an_error(gw: LocalGateway, ask: Ask) -> None:
+    body = completion(content="")
+    body["choices"][0]["finish_reason"] = "tool_calls"
+    gw.fault(body=body)
+    with pytest.raises(errors.CFDeepSeekEmptyResponseError):
+        ask(gw.chat_model(), "Hi")
+
+
+def _events(*events: dict[str, Any]) -> dict[str, Any]:
+    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    return {"body": f"{text}data: [DONE]\n\n", "content_type": "text/event-stream"}
+
+
+def _delta(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
+    return {"choices": [{"delta": delta} | choice]}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> None:
+    pieces = [
+        _delta({"tool_calls": [_call('{"x"')]}),
+        _delta({"tool_calls": [{"function": {"arguments": ": 1}"}}]}),
+        _delta({"tool_calls": [_call('{"x": 2}', id="b")]}, finish_reason="tool_calls"),
+    ]
+    gw.fault(**_events(*pieces))
+    calls = PATHS[path](gw.chat_model(), "Hi").tool_calls
+    assert [(call["id"], call["args"]) for call in calls] == [("a", {"x": 1}), ("b", {"x": 2})]
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_what_a_server_says_twice_is_not_doubled(gw: LocalGateway, path: str) -> None:
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    gw.fault(
+        **_events(
+            _delta({"content": "a", "kind": "x", "score": 0.5}),
+            _delta({"content": "b", "kind": "x", "score": 0.7}, finish_reason="stop"),
+            _delta({"content": ""}, finish_reason="stop") | {"usage": usage},
+            {"choices": [], "usage": usage},
+            {"gatewayMetadata": {"keySource": "BYOK"}},
+        )
+    )
+    message = PATHS[path](gw.chat_model(), "Hi")
+    assert message.content == "ab"
+    assert message.additional_kwargs == {"deepseek": {"kind": "x", "score": 0.5}}
+    assert message.response_metadata["finish_reason"] == "stop"
+    assert message.usage_metadata == {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_only_the_first_choice_counts(gw: LocalGateway, path: str) -> None:
+    other = {"index": 1, "delta": {"content": "other"}, "finish_reason": "stop"}
+    first = {"index": 0, "delta": {"content": "first"}, "finish_reason": "stop"}
+    gw.fault(**_events({"choices": [other]}, {"choices": [other, first]}))
+    assert PATHS[path](gw.chat_model(), "Hi").content == "first"
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -201,6 +287,12 @@ def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway,
         {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": [1]},
         {"choices": {"a": 1}},
         {"choices": "abc"},
+        completion(content="x", tool_calls="abc"),
+        completion(content="x", tool_calls=[{"id": "a"}]),
+        {"choices": [{"message": {"content": "x"}, "finish_reason": ["stop"]}], "usage": [1]},
+        {"error": [{"code": [1], "message": "m"}]},
+        {"error": {"code": {"a": 1}, "type": ["x"], "message": "\ud800"}},
+        {"internalCode": [1]},
     ],
 )
 def test_json_of_another_shape_is_a_typed_error(

@@ -3,18 +3,20 @@
 https://api-docs.deepseek.com/api/create-chat-completion
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
-from langchain_core.output_parsers.openai_tools import make_invalid_tool_call, parse_tool_call
+from langchain_core.messages.tool import tool_call as create_tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langchain_cf_deepseek.dialect.messages import UNKNOWN_KEYS
-from langchain_cf_deepseek.error_rules import error_of_answer
+from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_of_answer
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekContentBlockedError,
@@ -47,6 +49,25 @@ _FAILED_FINISHES: dict[str, tuple[type[CFDeepSeekError], str]] = {
 }
 
 
+@dataclass
+class _Call:
+    """A tool call, as far as it came."""
+
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+
+    def is_whole(self) -> bool:
+        try:
+            return isinstance(self.parsed()["args"], dict)
+        except ValueError:
+            return False
+
+    def parsed(self) -> ToolCall:
+        args = json.loads(self.arguments) if self.arguments else {}
+        return create_tool_call(name=self.name or "", args=args, id=self.id)
+
+
 class Answer:
     """One answer being read: what came of it so far, and the rules for what counts as one."""
 
@@ -63,10 +84,12 @@ class Answer:
         self._as_blocks = as_blocks
         self._texts: list[str] = []
         self._has_reasoning = False
-        self._has_tool_calls = False
+        self._calls: dict[Any, _Call] = {}
         self._finish_reason: str | None = None
         self._usage: Mapping[str, Any] | None = None
+        self._unknown: dict[str, Any] = {}
         self._opened = False
+        self._finish_given = False
         self._usage_given = False
 
     def result(self, completion: Mapping[str, Any]) -> ChatResult:
@@ -85,7 +108,7 @@ class Answer:
         wire = choice.get("message") or {}
         self._take(completion, choice, wire)
         self._check()
-        tool_calls, invalid_tool_calls = _parsed_tool_calls(wire)
+        tool_calls = [call.parsed() for call in self._calls.values()]
         metadata = self._opening_metadata(completion) | self._closing_metadata()
         if logprobs := choice.get("logprobs"):
             metadata["logprobs"] = logprobs
@@ -97,7 +120,6 @@ class Answer:
             additional_kwargs=additional_kwargs,
             response_metadata=metadata,
             tool_calls=tool_calls,
-            invalid_tool_calls=invalid_tool_calls,
             usage_metadata=_usage_metadata(self._usage),
         )
         generation = ChatGeneration(
@@ -106,9 +128,9 @@ class Answer:
         return ChatResult(
             generations=[generation],
             llm_output={
-                "token_usage": self._usage or {},
-                "model_name": metadata["model_name"],
-                "system_fingerprint": metadata.get("system_fingerprint"),
+                name: metadata[name]
+                for name in ("token_usage", "model_name", "system_fingerprint")
+                if name in metadata
             },
         )
 
@@ -124,15 +146,16 @@ class Answer:
             raise self._misshapen(error) from error
 
     def _chunk(self, event: Mapping[str, Any]) -> ChatGenerationChunk | None:
-        choices = event.get("choices")
-        choice = choices[0] if choices else {}
+        choices = event.get("choices") or ()
+        choice: Mapping[str, Any] = next((c for c in choices if not c.get("index")), {})
         # A whole answer in the place of a stream has a message instead of a delta.
         wire = choice.get("delta") or choice.get("message") or {}
         self._take(event, choice, wire)
         metadata = {} if self._opened else self._opening_metadata(event)
         usage = None
         generation_info = None
-        if choice.get("finish_reason"):
+        if self._finish_reason and not self._finish_given:
+            self._finish_given = True
             metadata["finish_reason"] = self._finish_reason
             generation_info = {"finish_reason": self._finish_reason}
         if self._usage and self._finish_reason and not self._usage_given:
@@ -140,13 +163,13 @@ class Answer:
             self._usage_given = True
             metadata["token_usage"] = self._usage
             usage = _usage_metadata(self._usage)
-        elif not choices:
+        elif not choice:
             return None
         self._opened = True
         if logprobs := choice.get("logprobs"):
             metadata["logprobs"] = logprobs
         content, additional_kwargs = self._content(wire)
-        tool_calls = [_tool_call_chunk(call) for call in wire.get("tool_calls") or ()]
+        tool_calls = [self._tool_call_chunk(call) for call in wire.get("tool_calls") or ()]
         if isinstance(content, list):
             content += [{**call, "type": "tool_call_chunk"} for call in tool_calls]
             metadata["output_version"] = "v1"
@@ -177,7 +200,10 @@ class Answer:
             if not lost_after_finish:
                 error.partial = "".join(self._texts)
                 raise
-        self._check()
+        try:
+            self._check()
+        except _MISSHAPEN as error:
+            raise self._misshapen(error) from error
 
     def _take(
         self, event: Mapping[str, Any], choice: Mapping[str, Any], wire: Mapping[str, Any]
@@ -187,14 +213,26 @@ class Answer:
                 msg = f"content is a {type(text).__name__}"
                 raise TypeError(msg)
             self._texts.append(text)
-        if wire.get("reasoning_content"):
-            self._has_reasoning = True
-        if wire.get("tool_calls"):
-            self._has_tool_calls = True
+        if reasoning := wire.get("reasoning_content"):
+            self._has_reasoning = isinstance(reasoning, str)
+        for call in wire.get("tool_calls") or ():
+            self._take_call(call)
         if finish_reason := choice.get("finish_reason"):
-            self._finish_reason = finish_reason
-        if usage := event.get("usage"):
+            self._finish_reason = str(finish_reason)
+        usage = event.get("usage")
+        if usage and (usage.get("prompt_tokens") or usage.get("completion_tokens")):
             self._usage = usage
+
+    def _take_call(self, wire: dict[str, Any]) -> None:
+        """Add a tool call, or a piece of one; a piece without an index is of the last call."""
+        if wire.get("index") is None:
+            begins = bool(wire.get("id")) or not self._calls
+            wire["index"] = len(self._calls) if begins else len(self._calls) - 1
+        function = wire["function"]
+        call = self._calls.setdefault(wire["index"], _Call())
+        call.id = call.id or wire.get("id")
+        call.name = call.name or function.get("name")
+        call.arguments += function.get("arguments") or ""
 
     def _check(self) -> None:
         finish = self._finish_reason
@@ -208,7 +246,8 @@ class Answer:
         if _TOOL_MARKUP in text and self._request_body.get("tools"):
             msg = "the answer holds the markup of a tool call instead of the call"
             raise self._error(CFDeepSeekAPIError, msg)
-        if finish != "stop" or self._has_tool_calls:
+        self._check_calls()
+        if finish != "stop" or self._calls:
             return
         if self._request_body.get("response_format") == {"type": "json_object"}:
             if not text.strip():
@@ -217,6 +256,20 @@ class Answer:
         elif not text and not self._has_reasoning and not self._completion_tokens():
             msg = "the answer holds no token"
             raise self._error(CFDeepSeekEmptyResponseError, msg)
+
+    def _check_calls(self) -> None:
+        if self._finish_reason == "tool_calls" and not self._calls:
+            msg = "the answer announces tool calls and holds none"
+            raise self._error(CFDeepSeekEmptyResponseError, msg)
+        for call in self._calls.values():
+            if not call.is_whole():
+                # LangChain would complete half-written arguments of a stream by guess.
+                msg = (
+                    f"the arguments of the tool call {call.name!r} are no JSON object "
+                    f"(finish_reason {self._finish_reason})"
+                )
+                hint = "Raise `max_tokens`." if self._finish_reason == "length" else TRY_AGAIN
+                raise self._error(CFDeepSeekAPIError, msg, hint=hint)
 
     def _completion_tokens(self) -> int:
         return (self._usage or {}).get("completion_tokens") or 0
@@ -227,6 +280,26 @@ class Answer:
 
     def _error(self, error: type[CFDeepSeekError], message: str, **how: Any) -> CFDeepSeekError:
         return error_of_answer(error, message, self._response, partial="".join(self._texts), **how)
+
+    @staticmethod
+    def _tool_call_chunk(call: Mapping[str, Any]) -> ToolCallChunk:
+        function = call["function"]
+        return tool_call_chunk(
+            name=function.get("name"),
+            args=function.get("arguments"),
+            id=call.get("id"),
+            index=call["index"],
+        )
+
+    def _is_new(self, key: str, wire: Mapping[str, Any]) -> bool:
+        """Return whether an undocumented key says something that adding up does not corrupt.
+
+        Adding chunks up joins texts and lists, which is right for pieces and wrong for repeats.
+        """
+        value = wire[key]
+        if value is None or value == self._unknown.get(key):
+            return False
+        return key not in self._unknown or isinstance(value, str | list | dict)
 
     def _opening_metadata(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """What an answer says once, in a stream with its first chunk.
@@ -261,8 +334,9 @@ class Answer:
         text = wire.get("content") or ""
         reasoning = wire.get("reasoning_content")
         additional_kwargs: dict[str, Any] = {}
-        unknown = {key: wire[key] for key in wire.keys() - _KNOWN_KEYS if wire[key] is not None}
+        unknown = {key: wire[key] for key in wire.keys() - _KNOWN_KEYS if self._is_new(key, wire)}
         if unknown:
+            self._unknown |= unknown
             additional_kwargs[UNKNOWN_KEYS] = unknown
         if not self._as_blocks:
             if reasoning:
@@ -275,28 +349,6 @@ class Answer:
         if text:
             blocks.append({"type": "text", "text": text, "index": "lc_txt_0"})
         return blocks, additional_kwargs
-
-
-def _tool_call_chunk(call: Mapping[str, Any]) -> ToolCallChunk:
-    function = call.get("function") or {}
-    return tool_call_chunk(
-        name=function.get("name"),
-        args=function.get("arguments"),
-        id=call.get("id"),
-        index=call.get("index"),
-    )
-
-
-def _parsed_tool_calls(wire: Mapping[str, Any]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    calls: list[ToolCall] = []
-    invalid: list[InvalidToolCall] = []
-    for raw in wire.get("tool_calls") or ():
-        try:
-            if call := parse_tool_call(raw, return_id=True):
-                calls.append(cast("ToolCall", call))
-        except ValueError as error:
-            invalid.append(make_invalid_tool_call(raw, str(error)))
-    return calls, invalid
 
 
 def _usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:

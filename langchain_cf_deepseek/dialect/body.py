@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 _DISABLED = {"type": "disabled"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
-_CALL_PARAMETERS = frozenset(
+_PARAMETERS = frozenset(
     {
         "extra_body",
         "frequency_penalty",
@@ -72,7 +72,7 @@ def build_body(
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
     """
-    if unknown := call.keys() - _CALL_PARAMETERS:
+    if unknown := (defaults.keys() | call.keys()) - _PARAMETERS:
         msg = (
             f"unknown parameters {sorted(unknown)}: DeepSeek would ignore them without a word. "
             "Pass what you mean to send all the same in `extra_body`."
@@ -110,6 +110,11 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     thinking = body.get("thinking")
     if isinstance(thinking, str):
         body["thinking"] = thinking = {"type": thinking}
+    elif thinking is not None and not isinstance(thinking, Mapping):
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking!r}."
+        raise ValueError(msg)
+    elif thinking and thinking.get("type") == "disabled":
+        body["thinking"] = thinking = _DISABLED
     effort = body.get("reasoning_effort")
     if effort is not None and effort not in _EFFORTS:
         msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {effort!r}."
@@ -159,7 +164,7 @@ def _unforce_tool_choice(body: Json) -> None:
     if choice is None or not body.get("tools"):
         return
     if choice not in _UNFORCED and body.get("thinking") != _DISABLED:
-        if "thinking" in body or "reasoning_effort" in body:
+        if _is_asked_to_think(body):
             choice = "auto"
             warn_once(
                 "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
@@ -169,6 +174,15 @@ def _unforce_tool_choice(body: Json) -> None:
         else:
             body["thinking"] = _DISABLED
     body["tool_choice"] = choice
+
+
+def asks_to_think(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
+    """Return whether a user asks for thinking, rather than leaving it at DeepSeek's default."""
+    return _is_asked_to_think(_merged(_one_spelling(defaults), _one_spelling(call)))
+
+
+def _is_asked_to_think(body: Json) -> bool:
+    return body.get("thinking", _DISABLED) != _DISABLED or "reasoning_effort" in body
 
 
 def _tool_choice(choice: Any) -> str | Json | None:
@@ -181,10 +195,11 @@ def _tool_choice(choice: Any) -> str | Json | None:
         if choice in _ANY_TOOL:
             return "required"
         return choice if choice in _UNFORCED else _named(choice)
-    kind = choice.get("type")
+    kind = choice.get("type") if isinstance(choice, Mapping) else None
     if kind in _ANY_TOOL or kind in _UNFORCED:
         return _tool_choice(kind)
-    name = (choice.get("function") or choice).get("name")
+    named = (choice.get("function") or choice) if kind else {}
+    name = named.get("name")
     if not isinstance(name, str):
         msg = f"`tool_choice` {choice!r} names no tool."
         raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
@@ -205,7 +220,10 @@ def _ask_for_json(body: Json) -> None:
     if wanted is None:
         return
     if not isinstance(wanted, Mapping) or wanted.get("type") == "json_schema":
-        schema = wanted["json_schema"] if isinstance(wanted, Mapping) else wanted
+        schema = wanted.get("json_schema") if isinstance(wanted, Mapping) else wanted
+        if schema is None:
+            msg = "`response_format` of type 'json_schema' needs the schema under 'json_schema'."
+            raise ValueError(msg)
         if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
             schema = schema["schema"]
         else:
@@ -220,7 +238,14 @@ def _ask_for_json(body: Json) -> None:
 
 
 def _says_json(messages: list[Json]) -> bool:
-    return any("json" in json.dumps(message.get("content")).lower() for message in messages)
+    return any("json" in text.lower() for message in messages for text in _texts(message))
+
+
+def _texts(message: Json) -> list[str]:
+    content = message["content"]
+    if isinstance(content, str):
+        return [content]
+    return [part["text"] for part in content if part["type"] == "text"]
 
 
 def _add_to_system_text(body: Json, text: str) -> None:

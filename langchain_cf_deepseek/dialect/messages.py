@@ -228,8 +228,8 @@ def _file_part(block: Part) -> Part:
     raise ValueError(msg)
 
 
-def _unseen_image(_: Part) -> Part:
-    msg = "this model does not see images: use one that does, such as `deepseek-flash`."
+def _unseen(_: Part) -> Part:
+    msg = "this model sees no images and files: use one that does, such as `deepseek-flash`."
     raise ValueError(msg)
 
 
@@ -240,4 +240,4 @@ _TOLD = {
     "image": _image_part,
     "file": _file_part,
 }
-_TOLD_BLINDLY = {**_TOLD, "image_url": _unseen_image, "image": _unseen_image}
+_TOLD_BLINDLY = {**_TEXT_ONLY, **dict.fromkeys(("image_url", "image", "file"), _unseen)}

@@ -1,0 +1,202 @@
+"""What the profile of each model says, by each of its names and on each way to it."""
+
+import subprocess
+import sys
+import warnings
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any, get_type_hints
+
+import pytest
+from langchain_core.language_models import ModelProfile
+from pydantic import SecretStr
+
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.data._profiles import PROFILES, SOURCE_VERSION, UNIFIED_PROFILES
+from langchain_cf_deepseek.data.refresh import TARGET, generated
+from langchain_cf_deepseek.profiles import profile_of, sees_images
+from langchain_cf_deepseek.routing import Routing
+from tests.conftest import ACCOUNT
+
+FLASH: dict[str, Any] = {
+    "name": "DeepSeek V4.1 Flash",
+    "release_date": "2026-09-10",
+    "last_updated": "2026-09-10",
+    "open_weights": True,
+    "max_input_tokens": 1_048_576,
+    "max_output_tokens": 393_216,
+    "text_inputs": True,
+    "image_inputs": True,
+    "image_url_inputs": True,
+    "image_tool_message": True,
+    "audio_inputs": False,
+    "video_inputs": False,
+    "text_outputs": True,
+    "image_outputs": False,
+    "audio_outputs": False,
+    "video_outputs": False,
+    "reasoning_output": True,
+    "reasoning_effort_levels": ["low", "high", "max"],
+    "reasoning_effort_default": "high",
+    "tool_calling": True,
+    "tool_choice": True,
+    "tool_call_streaming": True,
+    "structured_output": False,
+    "attachment": True,
+    "temperature": True,
+}
+_WITHOUT_VISION = {
+    **{key: value for key, value in FLASH.items() if not key.startswith("image_")},
+    "image_inputs": False,
+    "image_outputs": False,
+    "attachment": False,
+}
+PRO = {
+    **_WITHOUT_VISION,
+    "name": "DeepSeek V4 Pro",
+    "release_date": "2026-08-12",
+    "last_updated": "2026-08-22",
+}
+RETIRED = {**FLASH, "status": "deprecated"}
+FLASH_OF_WORKERS_AI = {
+    **_WITHOUT_VISION,
+    "name": "DeepSeek V4 Flash 0731",
+    "release_date": "2026-07-31",
+    "last_updated": "2026-07-31",
+}
+
+BY_NAME = {
+    "deepseek-flash": FLASH,
+    "deepseek-v4-pro": PRO,
+    "deepseek-v4-flash": {**RETIRED, "name": "DeepSeek V4 Flash"},
+    "deepseek-v4-flash-vision-exp": {**RETIRED, "name": "DeepSeek V4 Flash Vision Exp"},
+    "deepseek-reasoner": RETIRED,
+    "deepseek-chat": {**RETIRED, "reasoning_output": False, "reasoning_effort_levels": []},
+    "@cf/deepseek-ai/deepseek-v4-flash-0731": FLASH_OF_WORKERS_AI,
+    "@cf/deepseek-ai/deepseek-v4-pro-0813": {**PRO, "name": "DeepSeek V4 Pro 0813"},
+}
+ROUTINGS: tuple[Routing, ...] = ("provider-native", "unified", "compat")
+
+
+def model(name: str, **settings: Any) -> ChatCloudflareDeepSeek:
+    return ChatCloudflareDeepSeek(
+        model=name,
+        account_id=ACCOUNT,
+        gateway_id="main",
+        api_key=SecretStr("key"),
+        cloudflare_api_token=SecretStr("token"),
+        **settings,
+    )
+
+
+def test_there_are_profiles_of_exactly_these_models() -> None:
+    assert PROFILES.keys() == BY_NAME.keys()
+
+
+@pytest.mark.parametrize("prefix", ["", "deepseek/"])
+@pytest.mark.parametrize("name", [name for name in BY_NAME if not name.startswith("@cf/")])
+def test_a_model_has_its_profile_with_and_without_deepseeks_prefix(name: str, prefix: str) -> None:
+    assert profile_of(prefix + name) == BY_NAME[name]
+    assert profile_of(prefix + name, routing="compat") == BY_NAME[name]
+    assert model(prefix + name).profile == BY_NAME[name]
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("@cf/")])
+def test_a_model_of_workers_ai_has_its_own_profile(name: str) -> None:
+    assert profile_of(name, routing="unified") == BY_NAME[name]
+    assert model(name, routing="unified").profile == BY_NAME[name]
+
+
+@pytest.mark.parametrize("name", ["deepseek-v4-pro", "deepseek/deepseek-v4-pro"])
+def test_the_unified_catalogue_has_limits_of_its_own(name: str) -> None:
+    limits = {"max_input_tokens": 131_072, "max_output_tokens": 131_072}
+    assert profile_of(name, routing="unified") == {**PRO, **limits}
+    assert model(name, routing="unified").profile == {**PRO, **limits}
+
+
+@pytest.mark.parametrize("name", ["dynamic/best", "cloudflare/auto", "custom-mine/model"])
+def test_a_model_that_is_not_known_has_no_profile_and_may_be_shown_images(name: str) -> None:
+    assert profile_of(name, routing="unified") is None
+    assert model(name, routing="unified").profile is None
+    assert sees_images(None)
+
+
+def test_flash_sees_images_and_no_model_of_v4_does() -> None:
+    seeing = {name for name in BY_NAME if sees_images(profile_of(name))}
+    assert seeing == {
+        "deepseek-flash",
+        "deepseek-v4-flash",
+        "deepseek-v4-flash-vision-exp",
+        "deepseek-reasoner",
+        "deepseek-chat",
+    }
+
+
+@pytest.mark.parametrize("routing", ROUTINGS)
+def test_no_model_claims_structured_output_which_chat_does_not_serve(routing: Routing) -> None:
+    profiles = [profile_of(name, routing=routing) for name in PROFILES]
+    assert [profile and profile["structured_output"] for profile in profiles] == [False] * 8
+
+
+def test_langchain_knows_every_key() -> None:
+    declared = get_type_hints(ModelProfile).keys()
+    profiles = [*PROFILES.values(), *UNIFIED_PROFILES.values()]
+    assert {key for profile in profiles for key in profile} <= declared
+
+
+def test_building_a_model_warns_of_nothing() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in BY_NAME:
+            model(name, routing="unified")
+    assert caught == []
+
+
+def test_a_profile_is_the_users_own_to_change() -> None:
+    profile = profile_of("deepseek-flash")
+    assert profile is not None
+    profile["reasoning_effort_levels"].append("ultra")
+    profile["max_input_tokens"] = 1
+    assert profile_of("deepseek-flash") == FLASH
+
+
+def test_a_user_may_set_a_profile_of_his_own() -> None:
+    assert model("deepseek-flash", profile={"max_input_tokens": 1}).profile == {
+        "max_input_tokens": 1
+    }
+
+
+def test_a_model_named_in_a_call_is_judged_by_its_own_profile() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    body = model("deepseek-v4-pro")._get_request_payload(
+        [("user", [image])], model="deepseek-flash"
+    )
+    assert body == {
+        "model": "deepseek-flash",
+        "messages": [{"role": "user", "content": [image]}],
+    }
+
+
+@pytest.mark.skipif(
+    version("langchain-deepseek") != SOURCE_VERSION,
+    reason=f"_profiles.py was generated from langchain-deepseek {SOURCE_VERSION}; to take over the "
+    "data of another: python -m langchain_cf_deepseek.data.refresh",
+)
+def test_the_generated_table_is_what_its_sources_give() -> None:
+    public = import_module("langchain_deepseek.data._profiles")._PROFILES
+    assert TARGET.read_text(encoding="utf-8") == generated(public, SOURCE_VERSION)
+
+
+def test_the_documented_command_writes_the_table() -> None:
+    code = (
+        "import sys, pathlib, runpy\n"
+        "written = []\n"
+        "pathlib.Path.write_text = lambda path, text, **_: written.append((path.name, text))\n"
+        "runpy.run_module('langchain_cf_deepseek.data.refresh', run_name='__main__')\n"
+        "((name, text),) = written\n"
+        "exec(text)\n"
+        "print(name, *PROFILES, *UNIFIED_PROFILES)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert set(BY_NAME) <= set(ran.stdout.split())
+    assert ran.stdout.startswith("_profiles.py ")
