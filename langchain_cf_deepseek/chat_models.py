@@ -1,4 +1,7 @@
-"""The chat model: its fields, and LangChain's override points. It knows nothing of the wire."""
+"""The chat model: its fields, and LangChain's override points.
+
+What a request and an answer look like is known to `dialect`, how they travel to `transport`.
+"""
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -58,7 +61,73 @@ _MAX_USER_ID_BYTES = 512
 
 
 class ChatCloudflareDeepSeek(BaseChatOpenAI):
-    """DeepSeek's chat models through Cloudflare AI Gateway."""
+    """DeepSeek's chat models through Cloudflare AI Gateway.
+
+    Setup:
+        Install the package and set the variables of the routing you take; the fields below say
+        which credential each routing sends.
+
+        ```bash
+        export CLOUDFLARE_ACCOUNT_ID=... CLOUDFLARE_GATEWAY_ID=... DEEPSEEK_API_KEY=...
+        ```
+
+    Instantiate:
+        ```python
+        from langchain_cf_deepseek import ChatCloudflareDeepSeek
+
+        llm = ChatCloudflareDeepSeek(
+            model="deepseek-flash",
+            gateway={"cache_ttl": 3600, "metadata": {"team": "search"}},
+        )
+        ```
+
+    Invoke:
+        ```python
+        message = llm.invoke("Why is the sky blue?")
+        message.text
+        message.additional_kwargs["reasoning_content"]
+        ```
+
+    Stream:
+        ```python
+        for chunk in llm.stream("Why is the sky blue?"):
+            print(chunk.text, end="")
+        ```
+
+    Async:
+        ```python
+        await llm.ainvoke("Why is the sky blue?")
+        ```
+
+    Tool calling:
+        ```python
+        llm.bind_tools([get_weather]).invoke("What is the weather in Paris?").tool_calls
+        ```
+
+    Structured output:
+        ```python
+        llm.with_structured_output(Joke).invoke("Tell me a joke about cats")
+        ```
+
+    Token usage:
+        ```python
+        message.usage_metadata  # input, output, cache_read, reasoning
+        ```
+
+    Response metadata:
+        ```python
+        message.response_metadata["cloudflare_gateway"]  # log_id, cache_status, ...
+        ```
+
+    Raises:
+        pydantic.ValidationError: A setting is missing or malformed; one sentence names its field
+            and environment variable.
+        CFDeepSeekError: A request failed; see `langchain_cf_deepseek.errors`.
+
+    A request is tried `max_retries` times more (2 unless set) where that may help; with
+    `max_attempts` of the gateway set, the gateway does that alone. Retry middleware multiplies
+    both.
+    """
 
     model_config = ConfigDict(populate_by_name=True, hide_input_in_errors=True)
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions, and the one place that decides which of them it is.
+"""What can go wrong, as exceptions.
 
     CFDeepSeekError                          openai.APIError + ModelError
     ├── CFDeepSeekAuthenticationError        401: `hint` says which credential

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables.utils import AddableDict
@@ -114,13 +115,15 @@ def test_with_thinking_wished_for_reasoning_and_result_come_together(
     assert "punchline" in system
 
 
-def test_a_result_that_does_not_fit_is_told(gw: LocalGateway) -> None:
-    chain = gw.chat_model(thinking="enabled").with_structured_output(Joke, include_raw=True)
-    gw.reply(content='{"setup": "x"}', reasoning="r")
+@pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
+@pytest.mark.parametrize("content", ['{"setup": "x"}', "[1]"])
+def test_a_result_that_does_not_fit_is_told(gw: LocalGateway, schema: Any, content: str) -> None:
+    chain = gw.chat_model(thinking="enabled").with_structured_output(schema, include_raw=True)
+    gw.reply(content=content, reasoning="r")
     answer = chain.invoke("A joke")
     assert isinstance(answer, dict)
     assert answer["parsed"] is None
-    assert "punchline" in str(answer["parsing_error"])
+    assert isinstance(answer["parsing_error"], OutputParserException)
 
 
 def test_the_result_alone_is_the_default(gw: LocalGateway) -> None:
