@@ -131,11 +131,9 @@ def _run(gw: LocalGateway, script: str | Path) -> str:
 # --- Construction -----------------------------------------------------------------------------
 
 
-def test_construction_opens_no_socket_and_starts_no_thread(gw: LocalGateway) -> None:
-    counted = _run(
-        gw,
-        """
-import sys, threading
+# One process for two tests: to start one takes longer than either.
+LIFE_OF_A_PROCESS = """
+import asyncio, sys, threading
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 
 sockets = []
@@ -143,9 +141,59 @@ sys.addaudithook(lambda event, args: sockets.append(event) if event.startswith("
 models = [ChatCloudflareDeepSeek(model="deepseek-flash") for _ in range(100)]
 copies = [model.with_gateway(cache_ttl=60) for model in models]
 print(len(models), sockets, threading.active_count())
-""",
-    )
-    assert counted == "100 [] 1\n"
+
+llm = models.pop()
+
+async def ask():
+    await asyncio.gather(*(llm.ainvoke("Hello") for _ in range(5)))
+    async for chunk in llm.astream("Hello"):
+        pass
+
+async def leave_early():
+    async for chunk in llm.astream("Hello"):
+        break
+
+async def forget_the_model():
+    await ChatCloudflareDeepSeek(model="deepseek-flash").ainvoke("Hello")
+
+async def close():
+    async with ChatCloudflareDeepSeek(model="deepseek-flash") as other:
+        await other.ainvoke("Hello")
+    await llm.ainvoke("Hello")
+    await llm.aclose()
+
+for work in (ask, leave_early, forget_the_model, close, ask):
+    asyncio.run(work())
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(ask())
+loop.run_until_complete(loop.shutdown_asyncgens())
+loop.close()
+
+llm.invoke("Hello")
+for chunk in llm.stream("Hello"):
+    break
+ChatCloudflareDeepSeek(model="deepseek-flash").invoke("Hello")
+unfinished = llm.stream("Hello")
+next(unfinished)
+print("done")
+"""
+
+
+@pytest.fixture(scope="module")
+def life_of_a_process(running_gateway: LocalGateway) -> list[str]:
+    return _run(running_gateway, LIFE_OF_A_PROCESS).splitlines()
+
+
+def test_construction_opens_no_socket_and_starts_no_thread(life_of_a_process: list[str]) -> None:
+    assert life_of_a_process[0] == "100 [] 1"
+
+
+def test_nothing_is_left_open_when_loops_end_and_the_interpreter_exits(
+    life_of_a_process: list[str],
+) -> None:
+    # `_run` has seen that the process warned of nothing.
+    assert life_of_a_process[1:] == ["done"]
 
 
 def _http_clients() -> int:
@@ -233,53 +281,6 @@ def test_one_model_serves_one_event_loop_after_another(relay: Relay) -> None:
         assert relay.open_soon(0) == 0
     assert answers == [relay.gw.chat_model().invoke("Hello").content] * 8
     assert relay.accepted == 4
-
-
-def test_nothing_is_left_open_when_loops_end_and_the_interpreter_exits(gw: LocalGateway) -> None:
-    said = _run(
-        gw,
-        """
-import asyncio
-from langchain_cf_deepseek import ChatCloudflareDeepSeek
-
-llm = ChatCloudflareDeepSeek(model="deepseek-flash")
-
-async def ask():
-    await asyncio.gather(*(llm.ainvoke("Hello") for _ in range(5)))
-    async for chunk in llm.astream("Hello"):
-        pass
-
-async def leave_early():
-    async for chunk in llm.astream("Hello"):
-        break
-
-async def forget_the_model():
-    await ChatCloudflareDeepSeek(model="deepseek-flash").ainvoke("Hello")
-
-async def close():
-    async with ChatCloudflareDeepSeek(model="deepseek-flash") as other:
-        await other.ainvoke("Hello")
-    await llm.ainvoke("Hello")
-    await llm.aclose()
-
-for work in (ask, leave_early, forget_the_model, close, ask):
-    asyncio.run(work())
-
-loop = asyncio.new_event_loop()
-loop.run_until_complete(ask())
-loop.run_until_complete(loop.shutdown_asyncgens())
-loop.close()
-
-llm.invoke("Hello")
-for chunk in llm.stream("Hello"):
-    break
-ChatCloudflareDeepSeek(model="deepseek-flash").invoke("Hello")
-unfinished = llm.stream("Hello")
-next(unfinished)
-print("done")
-""",
-    )
-    assert said == "done\n"
 
 
 # --- Connections ------------------------------------------------------------------------------
@@ -693,9 +694,16 @@ CHANGING = {
 }
 
 
-@pytest.mark.parametrize("way", CHANGING)
+@pytest.mark.parametrize(
+    ("way", "path"),
+    [
+        ("model_copy", "invoke"),
+        ("model_copy", "astream"),
+        ("deep model_copy", "invoke"),
+        ("configurable_fields", "astream"),
+    ],
+)
 @pytest.mark.parametrize("field", CHANGES)
-@pytest.mark.parametrize("path", ["invoke", "astream"])
 def test_each_change_of_a_used_model_reaches_the_wire_and_leaves_the_original(
     gw: LocalGateway, path: str, field: str, way: str
 ) -> None:
