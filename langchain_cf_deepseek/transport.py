@@ -7,7 +7,6 @@ generic `post`; its response models are not used, nor its reading of `OPENAI_*` 
 import asyncio
 import os
 import sys
-import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -154,7 +153,6 @@ class Transport:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         # By process and by the user's own HTTP client.
         self._sync: dict[tuple[int, int], _SyncClient] = {}
         # By event loop and by the user's own HTTP client: the client and what lives with the loop.
@@ -230,48 +228,50 @@ class Transport:
 
         The next call opens new ones. A client that the user made stays open: it is his.
         """
-        with self._lock:
-            self._sync.clear()
+        self._sync.clear()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; calls under way fail, the next opens new ones.
 
         A client that the user made stays open: it is his.
         """
-        with self._lock:
-            clients = self._async.pop(asyncio.get_running_loop(), {})
+        clients = self._async.pop(asyncio.get_running_loop(), {})
         for _client, keeper in clients.values():
             if keeper:
                 await keeper.aclose()
 
+    # No lock guards the clients: a child forked while a thread holds it would wait for ever. Two
+    # threads that come first at once get the same client; the other one is dropped.
+
     def _client(self, http_client: Any) -> _SyncClient:
         key = (os.getpid(), id(http_client))
-        with self._lock:
-            if key not in self._sync:
-                used = http_client or openai.DefaultHttpxClient(**_http_settings())
-                client = _SyncClient(http_client=used, **_CLIENT_ARGUMENTS)
-                if not http_client:
-                    # Not before the last call that holds the client is done with it.
-                    weakref.finalize(client, used.close)
-                self._sync[key] = client
-            return self._sync[key]
+        return self._sync.get(key) or self._sync.setdefault(key, _new_client(http_client))
 
     async def _aclient(self, http_client: Any) -> _AsyncClient:
         loop = asyncio.get_running_loop()
-        with self._lock:
-            if loop not in self._async:
-                for closed in [other for other in self._async if other.is_closed()]:
-                    del self._async[closed]
-            clients = self._async.setdefault(loop, {})
-        # Only tasks of this loop get here, and none of them waits before the client is kept.
+        if loop not in self._async:
+            for reference in self._async.keyrefs():
+                if (other := reference()) and other.is_closed():
+                    self._async.pop(other, None)
+        clients = self._async.setdefault(loop, {})
         if id(http_client) not in clients:
             used = http_client or openai.DefaultAsyncHttpxClient(**_http_settings())
             client = _AsyncClient(http_client=used, **_CLIENT_ARGUMENTS)
             keeper = None if http_client else _close_with_loop(client)
+            # Other tasks of this loop come here only when the client is kept.
             clients[id(http_client)] = client, keeper
             if keeper:
                 await anext(keeper)
         return clients[id(http_client)][0]
+
+
+def _new_client(http_client: Any) -> _SyncClient:
+    used = http_client or openai.DefaultHttpxClient(**_http_settings())
+    client = _SyncClient(http_client=used, **_CLIENT_ARGUMENTS)
+    if not http_client:
+        # Not before the last call that holds the client is done with it.
+        weakref.finalize(client, used.close)
+    return client
 
 
 # Every request says its own URL and limits, so that nothing of a model is baked into a client.
