@@ -75,8 +75,9 @@ class FaultQueue:
         fault = self._next()
         if fault is None:
             return await proceed()
-        await asyncio.sleep(fault.delay)
         answer = fault.answer() if fault.replaces else await proceed()
+        # The answer is made before: whoever waits no longer must not take a later scripted reply.
+        await asyncio.sleep(fault.delay)
         for name, value in fault.headers.items():
             call.facts.pop(name.lower(), None)
             if value is not None:

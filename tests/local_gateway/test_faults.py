@@ -339,6 +339,19 @@ def test_a_fault_waits_before_the_first_byte(ask: Caller) -> None:
     assert time.monotonic() - began >= 0.2
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_nobody_waits_for_any_more_takes_no_later_reply(
+    ask: Caller, stream: bool
+) -> None:
+    ask.gateway.fault(delay=0.4)
+    impatient = httpx.Client(timeout=0.1)
+    with impatient, pytest.raises(httpx.ReadTimeout):
+        Caller(ask.gateway, impatient).post(stream=stream)
+    ask.gateway.reply(**SCRIPTED)
+    time.sleep(0.5)
+    assert content_of(ask.stream()) == SCRIPTED["content"]
+
+
 def test_faults_strike_in_the_order_of_their_orders_and_as_often_as_ordered(ask: Caller) -> None:
     ask.gateway.fault(status=500, times=2)
     ask.gateway.fault(status=503)
