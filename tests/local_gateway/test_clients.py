@@ -1,6 +1,8 @@
 """Other people's clients: the plain `openai` SDK, `ChatDeepSeek`, and an agent on top of it."""
 
+import gc
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import openai
@@ -163,6 +165,12 @@ def test_json_mode_follows_the_schema_in_the_prompt(chat_deepseek: ChatDeepSeek)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 class TestChatDeepSeek(ChatModelIntegrationTests):
+    @pytest.fixture(autouse=True)
+    def _its_connections_end_here(self) -> Iterator[None]:
+        """Collect what it leaves open now, not in a later test where no event loop forgives it."""
+        yield
+        gc.collect()
+
     """LangChain's own tests, on LangChain's own DeepSeek client."""
 
     @pytest.fixture(autouse=True)
