@@ -1,0 +1,174 @@
+"""The HTTP clients of one model: made on first use, small, closed when nobody needs them any more.
+
+They are those of httpx or httpx2, whichever the `openai` SDK stands on, with the SDK's limits.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from ssl import SSLContext
+from types import ModuleType
+from typing import Any, Self, TypeAlias
+
+import openai
+from langchain_openai.chat_models.base import global_ssl_context
+
+from langchain_cf_deepseek.routing import THIS_MACHINE
+
+_LIBRARIES = ("httpx", "httpx2")
+
+_CALLS = 16
+"""How many calls share one client: its pool looks at every connection for every call."""
+
+_Keeper: TypeAlias = AsyncGenerator[None, None]
+"""Keeps an async client open as long as its event loop."""
+
+
+@cache
+def library_of(kind: type) -> ModuleType:
+    """Return the HTTP library that a class of it, or a class that inherits from one, is from.
+
+    Raises:
+        TypeError: It is from none.
+    """
+    for base in kind.__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in _LIBRARIES:
+            return sys.modules[root]
+    msg = f"{kind.__qualname__} is no class of {' or '.join(_LIBRARIES)}"
+    raise TypeError(msg)
+
+
+_http = library_of(openai.DefaultHttpxClient)
+
+
+@dataclass(eq=False)
+class _Pool:
+    """A client, and how many calls use it."""
+
+    client: Any
+    keeper: _Keeper | None = None
+    calls: int = 0
+
+
+@dataclass
+class _Process:
+    """The clients of a process."""
+
+    pools: list[_Pool] = field(default_factory=list)
+    # A forked child must not inherit a locked lock: each process has one of its own.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class HttpClients:
+    """The clients of one model, and of the copies made of it.
+
+    Sync ones belong to a process, since a forked child must not use its parent's sockets; async
+    ones to an event loop, which they live as long as. None of them is pickled or copied deeply:
+    such a copy makes its own.
+    """
+
+    def __init__(self) -> None:
+        self._processes: dict[int, _Process] = {}
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Pool]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+    @contextmanager
+    def lend(self, own: Any) -> Iterator[Any]:
+        """Lend a client for one call: the user's `own`, or one of ours."""
+        if own is not None:
+            yield own
+            return
+        process = self._processes.setdefault(os.getpid(), _Process())
+        with process.lock:
+            pool = _with_room(process.pools)
+            if pool is None:
+                pool = _Pool(openai.DefaultHttpxClient(**_settings()))
+                # Not before the last call is done with it.
+                weakref.finalize(pool, pool.client.close)
+                process.pools.append(pool)
+            pool.calls += 1
+        try:
+            yield pool.client
+        finally:
+            with process.lock:
+                pool.calls -= 1
+
+    @asynccontextmanager
+    async def alend(self, own: Any) -> AsyncIterator[Any]:
+        """`lend` for an event loop."""
+        if own is not None:
+            yield own
+            return
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            for reference in self._loops.keyrefs():
+                if (other := reference()) and other.is_closed():
+                    self._loops.pop(other, None)
+        pools = self._loops.setdefault(loop, [])
+        pool = _with_room(pools)
+        if pool is None:
+            client = openai.DefaultAsyncHttpxClient(**_settings())
+            keeper = _close_with_loop(client)
+            await anext(keeper)
+            pool = _Pool(client, keeper)
+            pools.append(pool)
+        pool.calls += 1
+        try:
+            yield pool.client
+        finally:
+            pool.calls -= 1
+
+    def close(self) -> None:
+        """Close the sync clients, those in use when they are done. The next call makes new ones."""
+        self._processes.clear()
+
+    async def aclose(self) -> None:
+        """Close the clients of this event loop; calls under way fail."""
+        for pool in self._loops.pop(asyncio.get_running_loop(), ()):
+            if pool.keeper:
+                await pool.keeper.aclose()
+
+
+def _with_room(pools: list[_Pool]) -> _Pool | None:
+    """Return the first pool that takes another call: early ones have warm connections."""
+    return next((pool for pool in pools if pool.calls < _CALLS), None)
+
+
+async def _close_with_loop(client: Any) -> _Keeper:
+    """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
+
+    Event loops finish the async generators begun in them; no other hook tells of a loop's end.
+    """
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def _settings() -> dict[str, Any]:
+    """The arguments of a client."""
+    # A proxy of the environment is for other machines; asked for this one, it would ask itself.
+    direct = dict.fromkeys(
+        f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
+    )
+    return {"verify": _ssl_context(), "mounts": direct}
+
+
+@cache
+def _ssl_context() -> SSLContext:
+    """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
+    if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
+        own: SSLContext = _http.create_ssl_context()
+        return own
+    return global_ssl_context
