@@ -4,7 +4,15 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -124,7 +132,7 @@ class Transport:
             response = _answer(client, request, stream=True)
             reader = StreamReader(response, request.chunk_timeout)
             try:
-                yield response, reader.events(response.iter_bytes())
+                yield response, reader.events(iter(_body(response)))
             finally:
                 response.close()
 
@@ -137,7 +145,7 @@ class Transport:
             response = await _aanswer(client, request, stream=True)
             reader = StreamReader(response, request.chunk_timeout)
             try:
-                yield response, reader.aevents(response.aiter_bytes())
+                yield response, reader.aevents(aiter(_abody(response)))
             finally:
                 await response.aclose()
 
@@ -195,6 +203,19 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
             if not attempts.go_on(error):
                 raise
         await asyncio.sleep(attempts.delay)
+
+
+def _body(response: Any) -> Iterable[bytes]:
+    """Return the pieces of a body as they come."""
+    return response.iter_bytes() if _is_encoded(response) else response.stream
+
+
+def _abody(response: Any) -> AsyncIterable[bytes]:
+    return response.aiter_bytes() if _is_encoded(response) else response.stream
+
+
+def _is_encoded(response: Any) -> bool:
+    return "content-encoding" in response.headers
 
 
 class _Attempts:
