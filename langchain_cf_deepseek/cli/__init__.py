@@ -1,4 +1,4 @@
-"""The command line: `langchain-cf-deepseek chat` and `serve`.
+"""The command line: `langchain-cf-deepseek chat`, `doctor` and `serve`.
 
 What a command needs is imported when it runs, so that `--help` costs next to nothing.
 """
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 import langchain_cf_deepseek
-from langchain_cf_deepseek.cli import chat, serve
+from langchain_cf_deepseek.cli import chat, doctor, serve
 from langchain_cf_deepseek.cli.shared import FAILED, PROGRAM, WRONG_USAGE, UsageError, say
 
 # What a shell reports of a program that a signal ended: 128 and the signal's number.
@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     chat.add(commands)
+    doctor.add(commands)
     serve.add(commands)
     return parser
 
