@@ -26,6 +26,12 @@ CREDENTIAL_VARIABLES = {
 }
 """The field of each credential and the environment variable it is read from."""
 
+ID_FORMS = {
+    "account_id": re.compile(r"[0-9a-f]{32}"),
+    "gateway_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+}
+"""What an id looks like, by field."""
+
 
 @dataclass(frozen=True)
 class _Door:
@@ -76,6 +82,17 @@ _DOORS: dict[Routing, _Door] = {
         has_beta=False,
     ),
 }
+
+
+def sent_credentials(routing: Routing) -> frozenset[str]:
+    """Return the fields of the credentials that leave on `routing`."""
+    return frozenset(_DOORS[routing].credentials)
+
+
+def routing_of(base_url: str) -> Routing | None:
+    """Return the routing whose addresses end like `base_url`, if there is one."""
+    endings = {routing: door.url.rpartition("}")[2] for routing, door in _DOORS.items()}
+    return next((name for name, end in endings.items() if base_url.rstrip("/").endswith(end)), None)
 
 
 @dataclass(frozen=True)
@@ -181,16 +198,17 @@ class RouteSettings:
         )
 
     def _base_url(self, door: _Door) -> str:
-        if self.account_id and not re.fullmatch(r"[0-9a-f]{32}", self.account_id):
+        # People paste tokens into the wrong field: nothing of what is no id is shown.
+        if self.account_id and not ID_FORMS["account_id"].fullmatch(self.account_id):
             msg = (
                 "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
-                f"hexadecimal digits, not {_shortened(self.account_id)}."
+                f"hexadecimal digits, not a text of {len(self.account_id)} characters."
             )
             raise ValueError(msg)
-        if self.gateway_id and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.gateway_id):
+        if self.gateway_id and not ID_FORMS["gateway_id"].fullmatch(self.gateway_id):
             msg = (
                 "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 letters,"
-                f" digits, '-' and '_', not {_shortened(self.gateway_id)}."
+                f" digits, '-' and '_', not a text of {len(self.gateway_id)} characters."
             )
             raise ValueError(msg)
         if self.base_url:
@@ -232,8 +250,3 @@ def _checked_base_url(base_url: str) -> str:
         msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
         raise ValueError(msg)
     return url
-
-
-def _shortened(value: str) -> str:
-    # People paste tokens into the wrong field: show enough to recognise it, not enough to use it.
-    return f"{value[:4]!r}... ({len(value)} characters)"
