@@ -309,6 +309,7 @@ def test_an_async_stream_left_early_frees_its_connection_at_once(relay: Relay) -
         counts = [relay.open_soon(1)]
         await stream.aclose()  # type: ignore[attr-defined]  # it is an async generator
         counts.append(await asyncio.to_thread(relay.open_soon, 0))
+        relay.gw.fault(then="stall", seconds=1, after_chunks=3)
         async for _ in llm.astream("Hello"):
             break
         counts.append(await asyncio.to_thread(relay.open_soon, 0))
