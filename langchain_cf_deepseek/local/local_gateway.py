@@ -69,6 +69,7 @@ class LocalGateway:
         keep_alive: int | bool = 0,
         usage_chunk: UsageChunk | None = None,
         unified_headers: bool = True,
+        log_delay: float = 0,
     ) -> None:
         """Set up a gateway; it serves from `start` on.
 
@@ -95,6 +96,7 @@ class LocalGateway:
                 Cloudflare resells. None means `catalogue` for `deepseek-v4-pro` without a stored
                 key, which Cloudflare resells, and `deepseek` for all others.
             unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and its like.
+            log_delay: Seconds until a call that has ended can be seen in the logs.
         """
         self.account_id = account_id
         self.gateway_id = gateway_id
@@ -130,6 +132,7 @@ class LocalGateway:
             ),
             provider,
             unified_headers=unified_headers,
+            log_delay=log_delay,
         )
         self._server: Server | None = None
 
@@ -253,7 +256,7 @@ class LocalGateway:
         self._gateway.faults.add(fault or Fault(**fields))
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, faults, cached answers and counters."""
+        """Forget requests, scripted replies, faults, cached answers, logs and counters."""
         with self._lock:
             self._replies.clear()
         self._gateway.reset()
