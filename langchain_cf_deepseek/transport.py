@@ -176,14 +176,14 @@ class Transport:
         Raises:
             CFDeepSeekError: There is no answer, or it is none.
         """
-        with _typed_connection_errors():
+        with typed_connection_errors():
             response = self._client(request.http_client).post(**request.arguments())
         return response, read_completion(response)
 
     async def asend(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
         """`send` for an event loop."""
         client = await self._aclient(request.http_client)
-        with _typed_connection_errors():
+        with typed_connection_errors():
             response = await client.post(**request.arguments())
         return response, read_completion(response)
 
@@ -197,7 +197,7 @@ class Transport:
             CFDeepSeekError: There is no answer, or reading it fails.
         """
         client = self._client(request.http_client)
-        with _typed_connection_errors():
+        with typed_connection_errors():
             response: Any = client.post(
                 **request.arguments(), stream=True, stream_cls=openai.Stream[Any]
             )
@@ -213,7 +213,7 @@ class Transport:
     ) -> AsyncGenerator[tuple[Any, AsyncIterator[dict[str, Any]]]]:
         """`stream` for an event loop."""
         client = await self._aclient(request.http_client)
-        with _typed_connection_errors():
+        with typed_connection_errors():
             response: Any = await client.post(
                 **request.arguments(), stream=True, stream_cls=openai.AsyncStream[Any]
             )
@@ -255,7 +255,7 @@ class Transport:
                     self._async.pop(other, None)
         clients = self._async.setdefault(loop, {})
         if id(http_client) not in clients:
-            used = http_client or openai.DefaultAsyncHttpxClient(**_http_settings())
+            used = http_client or openai.DefaultAsyncHttpxClient(**http_settings())
             client = _AsyncClient(http_client=used, **_CLIENT_ARGUMENTS)
             keeper = None if http_client else _close_with_loop(client)
             # Other tasks of this loop come here only when the client is kept.
@@ -266,7 +266,7 @@ class Transport:
 
 
 def _new_client(http_client: Any) -> _SyncClient:
-    used = http_client or openai.DefaultHttpxClient(**_http_settings())
+    used = http_client or openai.DefaultHttpxClient(**http_settings())
     client = _SyncClient(http_client=used, **_CLIENT_ARGUMENTS)
     if not http_client:
         # Not before the last call that holds the client is done with it.
@@ -293,8 +293,8 @@ async def _close_with_loop(client: _AsyncClient) -> _Keeper:
         await client.close()
 
 
-def _http_settings() -> dict[str, Any]:
-    """The arguments of an HTTP client of ours."""
+def http_settings() -> dict[str, Any]:
+    """Return the arguments of an HTTP client of ours."""
     # A proxy of the environment is for other machines; asked for this one, it would ask itself.
     direct = dict.fromkeys(
         f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
@@ -312,12 +312,20 @@ def _ssl_context() -> SSLContext:
 
 
 @contextmanager
-def _typed_connection_errors() -> Iterator[None]:
+def typed_connection_errors(
+    sdk: Any = openai, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
+) -> Iterator[None]:
+    """Raise an SDK's connection errors as ours.
+
+    Args:
+        sdk: The SDK, `openai` or one that is generated like it.
+        variable: Where `base_url` is read from.
+    """
     try:
         yield
     except CFDeepSeekError:
         raise
-    except openai.APITimeoutError as error:
+    except sdk.APITimeoutError as error:
         take_secrets(error.request)
         msg = "the request timed out before the answer began"
         raise CFDeepSeekTimeoutError(
@@ -326,12 +334,12 @@ def _typed_connection_errors() -> Iterator[None]:
             request=bare_request(error.request),
             hint="Raise `timeout`, or try again in a moment.",
         ) from error.__cause__
-    except openai.APIConnectionError as error:
+    except sdk.APIConnectionError as error:
         take_secrets(error.request)
         msg = f"{error.request.url.host} could not be reached: {error.__cause__}"
         raise CFDeepSeekConnectionError(
             msg,
             origin="connection",
             request=bare_request(error.request),
-            hint="Check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL), the network and its proxy.",
+            hint=f"Check `base_url` ({variable}), the network and its proxy.",
         ) from error.__cause__

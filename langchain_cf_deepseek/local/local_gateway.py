@@ -20,6 +20,7 @@ from langchain_cf_deepseek.local.upstream import Upstream
 
 if TYPE_CHECKING:
     from langchain_cf_deepseek import ChatCloudflareDeepSeek
+    from langchain_cf_deepseek.logs import GatewayLogs
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 GATEWAY_ID = "local"
@@ -205,6 +206,22 @@ class LocalGateway:
             **self._credentials(routing),
         }
         return ChatCloudflareDeepSeek(**{**fields, **kwargs})
+
+    def logs(self, **kwargs: Any) -> GatewayLogs:
+        """Make what reads this gateway's logs, and gives feedback on them (extra `logs`).
+
+        Args:
+            **kwargs: Fields of `GatewayLogs`, instead of the gateway's own.
+        """
+        from langchain_cf_deepseek.logs import GatewayLogs  # noqa: PLC0415
+
+        fields = {
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "api_token": self.cloudflare_api_token,
+            "base_url": f"{self.url}/client/v4",
+        }
+        return GatewayLogs(**{**fields, **kwargs})
 
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
         """The environment variables that point the client at this gateway."""
