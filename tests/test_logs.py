@@ -47,13 +47,6 @@ def call(request: pytest.FixtureRequest) -> Call:
     return ask
 
 
-@pytest.fixture
-def late() -> Iterator[LocalGateway]:
-    """A gateway whose logs come half a second late."""
-    with LocalGateway(log_delay=0.5) as gateway:
-        yield gateway
-
-
 def log_id(message: AIMessage) -> str:
     found: str = message.response_metadata["cloudflare_gateway"]["log_id"]
     return found
@@ -114,27 +107,29 @@ def test_a_body_that_is_no_json_comes_as_text(gw: LocalGateway, call: Call) -> N
     assert call(gw.logs(), "response", caught.value.gateway["log_id"]) == "busy"
 
 
-def test_a_log_that_comes_late_is_waited_for(late: LocalGateway, call: Call) -> None:
-    message = late.chat_model().invoke("Hi")
-    began = time.monotonic()
-    call(late.logs(), "feedback", message, 1)
-    assert 0.3 < time.monotonic() - began < 5
-    assert call(late.logs(wait=0), "get", message).feedback == 1
-    looks = [request.method for request in late.requests[1:]]
+def test_a_log_that_comes_late_is_waited_for(call: Call) -> None:
+    with LocalGateway(log_delay=0.5) as late:
+        began = time.monotonic()
+        message = late.chat_model().invoke("Hi")
+        call(late.logs(), "feedback", message, 1)
+        assert time.monotonic() - began > 0.5
+        assert call(late.logs(wait=0), "get", message).feedback == 1
+        looks = [request.method for request in late.requests[1:]]
     assert looks[-1] == "GET"
-    assert 2 <= looks.count("PATCH") <= 6
+    assert looks.count("PATCH") < 7
 
 
 @pytest.mark.parametrize(("wait", "most_looks"), [(0, 1), (0.2, 4)])
 def test_waiting_ends_with_an_error_that_says_what_to_look_at(
-    late: LocalGateway, call: Call, wait: float, most_looks: int
+    call: Call, wait: float, most_looks: int
 ) -> None:
-    message = late.chat_model().invoke("Hi")
-    began = time.monotonic()
-    with pytest.raises(errors.CFDeepSeekLogNotFoundError) as caught:
-        call(late.logs(wait=wait), "get", message)
-    assert wait <= time.monotonic() - began < 0.5
-    assert 1 <= len(late.requests) - 1 <= most_looks
+    with LocalGateway(log_delay=600) as late:
+        message = late.chat_model().invoke("Hi")
+        began = time.monotonic()
+        with pytest.raises(errors.CFDeepSeekLogNotFoundError) as caught:
+            call(late.logs(wait=wait), "get", message)
+        assert wait <= time.monotonic() - began < 60
+        assert 1 <= len(late.requests) - 1 <= most_looks
     assert isinstance(caught.value, openai.NotFoundError)
     assert (caught.value.status_code, caught.value.code) == (404, 7002)
     assert str(caught.value) == (
