@@ -73,7 +73,7 @@ class HttpClients:
         with process.lock:
             pool = _with_room(process.pools)
             if pool is None:
-                pool = _Pool(openai.DefaultHttpxClient(**_settings()))
+                pool = _Pool(openai.DefaultHttpxClient(**http_settings()))
                 # Not before the last call is done with it.
                 weakref.finalize(pool, pool.client.close)
                 process.pools.append(pool)
@@ -98,7 +98,7 @@ class HttpClients:
         pools = self._loops.setdefault(loop, [])
         pool = _with_room(pools)
         if pool is None:
-            client = openai.DefaultAsyncHttpxClient(**_settings(), transport=_fast_transport())
+            client = openai.DefaultAsyncHttpxClient(**http_settings(), transport=_fast_transport())
             keeper = _close_with_loop(client)
             await anext(keeper)
             pool = _Pool(client, keeper)
@@ -136,8 +136,8 @@ async def _close_with_loop(client: Any) -> _Keeper:
         await client.aclose()
 
 
-def _settings() -> dict[str, Any]:
-    """The arguments of a client."""
+def http_settings() -> dict[str, Any]:
+    """Return the arguments of a client."""
     # A proxy of the environment is for other machines; asked for this one, it would ask itself.
     direct = dict.fromkeys(
         f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE

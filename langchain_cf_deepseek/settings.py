@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -79,9 +79,9 @@ def complaint(error: ValidationError) -> str:
     return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}."
 
 
-def hide_secrets(arguments: dict[str, Any]) -> None:
+def hide_secrets(arguments: dict[str, Any], names: Iterable[str] = CREDENTIAL_VARIABLES) -> None:
     """Wrap the credentials among `arguments` in place, so that no text of theirs shows them."""
-    for name in CREDENTIAL_VARIABLES:
+    for name in names:
         if isinstance(value := arguments.get(name), str):
             arguments[name] = SecretStr(value)
     if isinstance(headers := arguments.get("default_headers"), Mapping):

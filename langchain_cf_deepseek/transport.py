@@ -267,20 +267,36 @@ def _typed_connection_errors(sent: Any) -> Iterator[None]:
     try:
         yield
     except library.TimeoutException as error:
-        take_secrets(sent)
-        msg = "the request timed out before the answer began"
-        raise CFDeepSeekTimeoutError(
-            msg,
-            origin="connection",
-            request=bare_request(sent),
-            hint="Raise `timeout`, or try again in a moment.",
-        ) from error
+        raise timed_out(sent) from error
     except (library.RequestError, EndOfStream, OSError) as error:
-        take_secrets(sent)
-        msg = f"{sent.url.host} could not be reached: {error}"
-        raise CFDeepSeekConnectionError(
-            msg,
-            origin="connection",
-            request=bare_request(sent),
-            hint="Check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL), the network and its proxy.",
-        ) from error
+        raise unreachable(sent, error) from error
+
+
+def timed_out(sent: Any) -> CFDeepSeekTimeoutError:
+    """Return the error of a request that waited too long for its answer; masks its credentials."""
+    take_secrets(sent)
+    return CFDeepSeekTimeoutError(
+        "the request timed out before the answer began",
+        origin="connection",
+        request=bare_request(sent),
+        hint="Raise `timeout`, or try again in a moment.",
+    )
+
+
+def unreachable(
+    sent: Any, cause: object, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
+) -> CFDeepSeekConnectionError:
+    """Return the error of a request that had no answer; masks its credentials.
+
+    Args:
+        sent: The request.
+        cause: What the HTTP library says.
+        variable: Where `base_url` is read from.
+    """
+    take_secrets(sent)
+    return CFDeepSeekConnectionError(
+        f"{sent.url.host} could not be reached: {cause}",
+        origin="connection",
+        request=bare_request(sent),
+        hint=f"Check `base_url` ({variable}), the network and its proxy.",
+    )

@@ -64,6 +64,8 @@ class Call:
     """What follows the base URL, `chat/completions` for instance."""
     reset: Callable[[], Awaitable[None]]
     """Breaks the TCP connection of this call."""
+    log_id: str = ""
+    """The id of the log entry, whether or not the caller is told."""
     model: str = ""
     """The model as the provider knows it, without the gateway's prefix."""
     elsewhere: bool = False
@@ -93,6 +95,14 @@ def dump(payload: object) -> bytes:
     """
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
+
+
+def parsed(raw: bytes | str) -> Any:
+    """Parse JSON; None stands for what is none."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def json_answer(

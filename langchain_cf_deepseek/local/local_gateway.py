@@ -20,6 +20,7 @@ from langchain_cf_deepseek.local.upstream import Upstream
 
 if TYPE_CHECKING:
     from langchain_cf_deepseek import ChatCloudflareDeepSeek
+    from langchain_cf_deepseek.logs import GatewayLogs
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 GATEWAY_ID = "local"
@@ -69,6 +70,7 @@ class LocalGateway:
         keep_alive: int | bool = 0,
         usage_chunk: UsageChunk | None = None,
         unified_headers: bool = True,
+        log_delay: float = 0,
     ) -> None:
         """Set up a gateway; it serves from `start` on.
 
@@ -95,6 +97,7 @@ class LocalGateway:
                 Cloudflare resells. None means `catalogue` for `deepseek-v4-pro` without a stored
                 key, which Cloudflare resells, and `deepseek` for all others.
             unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and its like.
+            log_delay: Seconds until a call that has ended can be seen in the logs.
         """
         self.account_id = account_id
         self.gateway_id = gateway_id
@@ -130,6 +133,7 @@ class LocalGateway:
             ),
             provider,
             unified_headers=unified_headers,
+            log_delay=log_delay,
         )
         self._server: Server | None = None
 
@@ -203,6 +207,22 @@ class LocalGateway:
         }
         return ChatCloudflareDeepSeek(**{**fields, **kwargs})
 
+    def logs(self, **kwargs: Any) -> GatewayLogs:
+        """Make what reads this gateway's logs, and gives feedback on them (extra `logs`).
+
+        Args:
+            **kwargs: Fields of `GatewayLogs`, instead of the gateway's own.
+        """
+        from langchain_cf_deepseek.logs import GatewayLogs  # noqa: PLC0415
+
+        fields = {
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "api_token": self.cloudflare_api_token,
+            "base_url": f"{self.url}/client/v4",
+        }
+        return GatewayLogs(**{**fields, **kwargs})
+
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
         """The environment variables that point the client at this gateway."""
         names = {
@@ -253,7 +273,7 @@ class LocalGateway:
         self._gateway.faults.add(fault or Fault(**fields))
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, faults, cached answers and counters."""
+        """Forget requests, scripted replies, faults, cached answers, logs and counters."""
         with self._lock:
             self._replies.clear()
         self._gateway.reset()
