@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -33,6 +34,7 @@ from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
 from langchain_cf_deepseek.dialect.body import asks_to_think, build_body, needs_beta
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.profiles import profile_of, sees_images
 from langchain_cf_deepseek.redaction import is_credential_header
@@ -266,6 +268,15 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def _read_timeout(cls, value: Any) -> Any:
         # JSON has no pairs: what was dumped as (connect, read) comes back as a list.
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("http_client", "http_async_client")
+    @classmethod
+    def _check_http_client(cls, value: Any, field: ValidationInfo) -> Any:
+        kind = {"http_client": "Client", "http_async_client": "AsyncClient"}[str(field.field_name)]
+        if value is not None and not isinstance(value, getattr(library_of(type(value)), kind)):
+            msg = f"must be an `httpx.{kind}`, not {type(value).__name__}."
+            raise ValueError(msg)
+        return value
 
     @field_validator("output_version")
     @classmethod

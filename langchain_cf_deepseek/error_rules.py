@@ -36,6 +36,12 @@ _OWN_KEY = (
 )
 TRY_AGAIN = "Try again in a moment."
 
+NO_KEY = (
+    "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key in the "
+    "gateway and set `gateway_token` (CF_AIG_TOKEN)."
+)
+"""The hint of a request that had no key; one that had a wrong key has another."""
+
 FIRST_ERROR_STATUS = 400
 """The lowest HTTP status that means failure."""
 
@@ -237,8 +243,7 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key in "
-        "the gateway and set `gateway_token` (CF_AIG_TOKEN).",
+        NO_KEY,
         status=401,
         text="governor",
     ),

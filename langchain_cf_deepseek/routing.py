@@ -26,6 +26,12 @@ CREDENTIAL_VARIABLES = {
 }
 """The field of each credential and the environment variable it is read from."""
 
+ID_FORMS = {
+    "account_id": re.compile(r"[0-9a-f]{32}"),
+    "gateway_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+}
+"""What an id looks like, by field."""
+
 
 @dataclass(frozen=True)
 class _Door:
@@ -76,6 +82,17 @@ _DOORS: dict[Routing, _Door] = {
         has_beta=False,
     ),
 }
+
+
+def sent_credentials(routing: Routing) -> frozenset[str]:
+    """Return the fields of the credentials that leave on `routing`."""
+    return frozenset(_DOORS[routing].credentials)
+
+
+def routing_of(base_url: str) -> Routing | None:
+    """Return the routing whose addresses end like `base_url`, if there is one."""
+    endings = {routing: door.url.rpartition("}")[2] for routing, door in _DOORS.items()}
+    return next((name for name, end in endings.items() if base_url.rstrip("/").endswith(end)), None)
 
 
 @dataclass(frozen=True)
@@ -201,10 +218,11 @@ def check_account_id(account_id: str | None) -> None:
     if not account_id:
         msg = "`account_id` is missing: pass it or set CLOUDFLARE_ACCOUNT_ID."
         raise ValueError(msg)
-    if not re.fullmatch(r"[0-9a-f]{32}", account_id):
+    # People paste tokens into the wrong field: nothing of what is no id is shown.
+    if not ID_FORMS["account_id"].fullmatch(account_id):
         msg = (
             "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
-            f"hexadecimal digits, not {_shortened(account_id)}."
+            f"hexadecimal digits, not a text of {len(account_id)} characters."
         )
         raise ValueError(msg)
 
@@ -215,10 +233,10 @@ def check_gateway_id(gateway_id: str) -> None:
     Raises:
         ValueError: It is malformed.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", gateway_id):
+    if not ID_FORMS["gateway_id"].fullmatch(gateway_id):
         msg = (
             "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 letters,"
-            f" digits, '-' and '_', not {_shortened(gateway_id)}."
+            f" digits, '-' and '_', not a text of {len(gateway_id)} characters."
         )
         raise ValueError(msg)
 
@@ -277,8 +295,3 @@ def checked_url(url: str, named: str, *, example: str) -> str:
         msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
         raise ValueError(msg)
     return url
-
-
-def _shortened(value: str) -> str:
-    # People paste tokens into the wrong field: show enough to recognise it, not enough to use it.
-    return f"{value[:4]!r}... ({len(value)} characters)"

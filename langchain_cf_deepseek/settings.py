@@ -5,10 +5,19 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from langchain_cf_deepseek.profiles import is_default_profile
 from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES
+
+VARIABLES = {
+    "routing": "CLOUDFLARE_AI_GATEWAY_ROUTING",
+    "account_id": "CLOUDFLARE_ACCOUNT_ID",
+    "gateway_id": "CLOUDFLARE_GATEWAY_ID",
+    **CREDENTIAL_VARIABLES,
+    "base_url": "CLOUDFLARE_AI_GATEWAY_BASE_URL",
+}
+"""The fields that have an environment variable, and its name."""
 
 # Settings of the parent class that mean nothing here, or something else than their name says.
 _REFUSED = {
@@ -60,6 +69,14 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
             msg = f"unknown argument `{name}`: {hint}"
             raise ValueError(msg)
+
+
+def complaint(error: ValidationError) -> str:
+    """Return what the first fault of a model's settings is, without pydantic's decoration."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}."
 
 
 def hide_secrets(arguments: dict[str, Any], names: Iterable[str] = CREDENTIAL_VARIABLES) -> None:

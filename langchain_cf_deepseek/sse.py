@@ -1,13 +1,9 @@
-"""Server-sent events from bytes to JSON, without any input or output of its own.
+"""Server-sent events from bytes to the data of each, without any input or output of its own.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 """
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
-DONE = "[DONE]"
+DONE = b"[DONE]"
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -24,12 +20,8 @@ class EventDecoder:
         self._after_cr = False
         self._at_start = True
 
-    def feed(self, piece: bytes) -> Iterator[Any]:
-        """Yield the JSON value of every event that `piece` completes, and `DONE` for `[DONE]`.
-
-        Raises:
-            ValueError: An event is not JSON, or not UTF-8.
-        """
+    def feed(self, piece: bytes) -> list[bytes]:
+        """Return the data of every event that `piece` completes."""
         if self._at_start:
             piece = piece.removeprefix(BYTE_ORDER_MARK)
             self._at_start = False
@@ -37,7 +29,7 @@ class EventDecoder:
             piece = piece[1:]  # the second half of a CRLF that was split
             self._after_cr = False
         if not piece:
-            return
+            return []
         self._after_cr = piece.endswith(b"\r")
         lines = piece.splitlines()
         begun = None if piece.endswith((b"\n", b"\r")) else lines.pop()
@@ -46,21 +38,19 @@ class EventDecoder:
             self._rest.clear()
         if begun is not None:
             self._rest.append(begun)
+        events = []
         for line in lines:
             if line.startswith(b"data:"):
-                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
+                self._data.append(line[5:])
             elif not line and self._data:
-                text = b"\n".join(self._data).decode().strip()
+                if data := b"\n".join(self._data).strip():
+                    events.append(data)
                 self._data.clear()
-                if text:
-                    yield DONE if text == DONE else json.loads(text)
+        return events
 
-    def close(self) -> Iterator[Any]:
-        """Yield the event that the stream ended in the middle of, if it is whole.
+    def close(self) -> list[bytes]:
+        """Return the data of the event that the stream ended in the middle of.
 
         The standard drops it, but servers exist that leave out the last blank line.
-
-        Raises:
-            ValueError: What is left is not JSON.
         """
-        yield from self.feed(b"\n\n")
+        return self.feed(b"\n\n")

@@ -1,24 +1,22 @@
-"""The HTTP of one model: clients built on first use; requests in, plain dicts out.
-
-The `openai` SDK's client does what it is good at (connections, retries, timeouts), through its
-generic `post`; its response models are not used, nor its reading of `OPENAI_*` variables.
-"""
+"""The HTTP of one model: requests in, plain dicts out; how often it is tried, and how it fails."""
 
 import asyncio
-import os
-import sys
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+import json
+import random
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Generator,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from functools import cache
-from ssl import SSLContext
-from typing import Any, Self, TypeAlias
+from typing import Any
 
 import openai
-from langchain_openai.chat_models.base import global_ssl_context
-from openai._base_client import AsyncAPIClient, SyncAPIClient
-from typing_extensions import override
+from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.error_rules import FIRST_ERROR_STATUS, error_from_response
@@ -27,15 +25,10 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekError,
     CFDeepSeekTimeoutError,
 )
+from langchain_cf_deepseek.http_clients import HttpClients
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.redaction import bare_request, take_secrets
-from langchain_cf_deepseek.routing import THIS_MACHINE
 from langchain_cf_deepseek.stream_reader import StreamReader, read_completion
-
-# The SDK stands on httpx up to its version 2 and on httpx2 from 3 on; both have the same names.
-_httpx = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
-
-_ERROR = "langchain_cf_deepseek.error"
-"""Under this name a response keeps its error."""
 
 _HEADERS = {
     "Accept": "application/json",
@@ -43,9 +36,12 @@ _HEADERS = {
     "User-Agent": f"langchain-cf-deepseek/{__version__}",
 }
 
+# Seconds; those of the SDK.
+_FIRST_DELAY = 0.5
+_LONGEST_DELAY = 8.0
+_LONGEST_RETRY_AFTER = 120.0
 
-_Keeper: TypeAlias = AsyncGenerator[None, None]
-"""Keeps an async client open as long as its event loop."""
+_LIBRARY_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class WireRequest:
     url: str
     headers: Mapping[str, str]
     body: dict[str, Any]
-    query: Mapping[str, object] | None = None
+    query: Mapping[str, Any] | None = None
 
     timeout: Any = None
     """Seconds, a (connect, read) pair or a `Timeout` of the HTTP library; `None`: the SDK's."""
@@ -68,97 +64,36 @@ class WireRequest:
     http_client: Any = None
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
 
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of the SDK's `post`."""
-        options: dict[str, Any] = {
-            "headers": self.headers,
-            "max_retries": self.max_retries,
-            # A redirect could carry the credentials to another host.
-            "follow_redirects": False,
-        }
-        if self.timeout is not None:
-            pair = isinstance(self.timeout, tuple)
-            options["timeout"] = _httpx.Timeout(self.timeout) if pair else self.timeout
-        if self.query:
-            options["params"] = self.query
-        return {
-            "path": self.url,
-            "cast_to": _httpx.Response,
-            "body": self.body,
-            "options": options,
-        }
+    def content(self) -> bytes:
+        """The body as JSON.
+
+        Raises:
+            ValueError: JSON or UTF-8 cannot express it; the text names the parameter.
+        """
+        try:
+            return _json(self.body)
+        except (TypeError, ValueError, RecursionError):
+            for name, value in self.body.items():
+                try:
+                    _json(value)
+                except (TypeError, ValueError, RecursionError) as error:
+                    msg = f"`{name}` cannot be sent as JSON: {error}"
+                    raise ValueError(msg) from error
+            raise
 
 
-class _SyncClient(SyncAPIClient):
-    @property
-    @override
-    def default_headers(self) -> dict[str, Any]:
-        return _HEADERS
-
-    @override
-    def _send_request(self, request: Any, **kwargs: Any) -> Any:
-        response = super()._send_request(request, **kwargs)
-        if response.status_code >= FIRST_ERROR_STATUS:
-            response.read()
-            _decide_retry(response)
-        return response
-
-    @override
-    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:
-        return _error_of(response)
-
-
-class _AsyncClient(AsyncAPIClient):
-    @property
-    @override
-    def default_headers(self) -> dict[str, Any]:
-        return _HEADERS
-
-    @override
-    async def _send_request(self, request: Any, **kwargs: Any) -> Any:
-        response = await super()._send_request(request, **kwargs)
-        if response.status_code >= FIRST_ERROR_STATUS:
-            await response.aread()
-            _decide_retry(response)
-        return response
-
-    @override
-    def _make_status_error(self, err_msg: str, *, body: object, response: Any) -> Any:
-        return _error_of(response)
-
-
-def _decide_retry(response: Any) -> None:
-    """Tell the SDK whether to try again, in the header that it obeys.
-
-    By status alone it would be wrong: the gateway reports a failed upstream as 400 and a used-up
-    budget as 429.
-    """
-    response.headers["x-should-retry"] = "true" if _error_of(response).is_retryable else "false"
-
-
-def _error_of(response: Any) -> CFDeepSeekError:
-    """Return the error of an answer, made once: the credentials can be masked only once."""
-    if _ERROR not in response.extensions:
-        response.extensions[_ERROR] = error_from_response(response)
-    error: CFDeepSeekError = response.extensions[_ERROR]
-    return error
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 class Transport:
-    """The clients of one model, and of the copies made of it.
+    """The way to the gateway for one model, and for the copies made of it.
 
-    Nothing is built before the first request. There is one sync client per process, since a forked
-    child must not use its parent's sockets, and one async client per event loop, which it lives as
-    long as. None of them is pickled or copied deeply: such a copy builds its own.
+    Nothing is opened before the first request.
     """
 
     def __init__(self) -> None:
-        # By process and by the user's own HTTP client.
-        self._sync: dict[tuple[int, int], _SyncClient] = {}
-        # By event loop and by the user's own HTTP client: the client and what lives with the loop.
-        self._async: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[int, tuple[_AsyncClient, _Keeper | None]]
-        ] = weakref.WeakKeyDictionary()
+        self._clients = HttpClients()
 
     def __eq__(self, other: object) -> bool:
         # Nothing of a model is in its clients, so they are no difference between two models.
@@ -167,24 +102,20 @@ class Transport:
     def __hash__(self) -> int:
         return hash(Transport)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
-        return type(self), ()
-
     def send(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
         """Return the answer to a request, and its JSON, which holds `choices`.
 
         Raises:
             CFDeepSeekError: There is no answer, or it is none.
         """
-        with typed_connection_errors():
-            response = self._client(request.http_client).post(**request.arguments())
+        with self._clients.lend(request.http_client) as client:
+            response = _answer(client, request, stream=False)
         return response, read_completion(response)
 
     async def asend(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
         """`send` for an event loop."""
-        client = await self._aclient(request.http_client)
-        with typed_connection_errors():
-            response = await client.post(**request.arguments())
+        async with self._clients.alend(request.http_client) as client:
+            response = await _aanswer(client, request, stream=False)
         return response, read_completion(response)
 
     @contextmanager
@@ -196,150 +127,178 @@ class Transport:
         Raises:
             CFDeepSeekError: There is no answer, or reading it fails.
         """
-        client = self._client(request.http_client)
-        with typed_connection_errors():
-            response: Any = client.post(
-                **request.arguments(), stream=True, stream_cls=openai.Stream[Any]
-            )
-        reader = StreamReader(response, request.chunk_timeout)
-        try:
-            yield response, reader.events(response.iter_bytes())
-        finally:
-            response.close()
+        with self._clients.lend(request.http_client) as client:
+            response = _answer(client, request, stream=True)
+            reader = StreamReader(response, request.chunk_timeout)
+            try:
+                yield response, reader.events(iter(_body(response)))
+            finally:
+                response.close()
 
     @asynccontextmanager
     async def astream(
         self, request: WireRequest
     ) -> AsyncGenerator[tuple[Any, AsyncIterator[dict[str, Any]]]]:
         """`stream` for an event loop."""
-        client = await self._aclient(request.http_client)
-        with typed_connection_errors():
-            response: Any = await client.post(
-                **request.arguments(), stream=True, stream_cls=openai.AsyncStream[Any]
-            )
-        reader = StreamReader(response, request.chunk_timeout)
-        try:
-            yield response, reader.aevents(response.aiter_bytes())
-        finally:
-            await response.aclose()
+        async with self._clients.alend(request.http_client) as client:
+            response = await _aanswer(client, request, stream=True)
+            reader = StreamReader(response, request.chunk_timeout)
+            try:
+                yield response, reader.aevents(aiter(_abody(response)))
+            finally:
+                await response.aclose()
 
     def close(self) -> None:
         """Close the connections of sync calls, those in use when they are done.
 
         The next call opens new ones. A client that the user made stays open: it is his.
         """
-        self._sync.clear()
+        self._clients.close()
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; calls under way fail, the next opens new ones.
 
         A client that the user made stays open: it is his.
         """
-        clients = self._async.pop(asyncio.get_running_loop(), {})
-        for _client, keeper in clients.values():
-            if keeper:
-                await keeper.aclose()
-
-    # No lock guards the clients: a child forked while a thread holds it would wait for ever. Two
-    # threads that come first at once get the same client; the other one is dropped.
-
-    def _client(self, http_client: Any) -> _SyncClient:
-        key = (os.getpid(), id(http_client))
-        return self._sync.get(key) or self._sync.setdefault(key, _new_client(http_client))
-
-    async def _aclient(self, http_client: Any) -> _AsyncClient:
-        loop = asyncio.get_running_loop()
-        if loop not in self._async:
-            for reference in self._async.keyrefs():
-                if (other := reference()) and other.is_closed():
-                    self._async.pop(other, None)
-        clients = self._async.setdefault(loop, {})
-        if id(http_client) not in clients:
-            used = http_client or openai.DefaultAsyncHttpxClient(**http_settings())
-            client = _AsyncClient(http_client=used, **_CLIENT_ARGUMENTS)
-            keeper = None if http_client else _close_with_loop(client)
-            # Other tasks of this loop come here only when the client is kept.
-            clients[id(http_client)] = client, keeper
-            if keeper:
-                await anext(keeper)
-        return clients[id(http_client)][0]
+        await self._clients.aclose()
 
 
-def _new_client(http_client: Any) -> _SyncClient:
-    used = http_client or openai.DefaultHttpxClient(**http_settings())
-    client = _SyncClient(http_client=used, **_CLIENT_ARGUMENTS)
-    if not http_client:
-        # Not before the last call that holds the client is done with it.
-        weakref.finalize(client, used.close)
-    return client
+def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
+    """Send a request, again where that may help, and return the response.
 
-
-# Every request says its own URL and limits, so that nothing of a model is baked into a client.
-_CLIENT_ARGUMENTS: dict[str, Any] = {
-    "version": __version__,
-    "base_url": "https://gateway.ai.cloudflare.com",
-    "_strict_response_validation": False,
-}
-
-
-async def _close_with_loop(client: _AsyncClient) -> _Keeper:
-    """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
-
-    Event loops finish the async generators begun in them; no other hook tells of a loop's end.
+    Raises:
+        CFDeepSeekError: None came, or an error.
     """
-    try:
-        yield
-    finally:
-        await client.close()
+    attempts = _Attempts(request.max_retries)
+    while True:
+        sent = _built(client, request)
+        try:
+            with _typed_connection_errors(sent):
+                # A redirect could carry the credentials to another host.
+                response = client.send(sent, stream=stream, follow_redirects=False)
+                if response.status_code < FIRST_ERROR_STATUS:
+                    return response
+                response.read()
+            raise error_from_response(response)
+        except CFDeepSeekError as error:
+            if not attempts.go_on(error):
+                raise
+        time.sleep(attempts.delay)
 
 
-def http_settings() -> dict[str, Any]:
-    """Return the arguments of an HTTP client of ours."""
-    # A proxy of the environment is for other machines; asked for this one, it would ask itself.
-    direct = dict.fromkeys(
-        f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
+async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
+    """`_answer` for an event loop."""
+    attempts = _Attempts(request.max_retries)
+    while True:
+        sent = _built(client, request)
+        try:
+            with _typed_connection_errors(sent):
+                response = await client.send(sent, stream=stream, follow_redirects=False)
+                if response.status_code < FIRST_ERROR_STATUS:
+                    return response
+                await response.aread()
+            raise error_from_response(response)
+        except CFDeepSeekError as error:
+            if not attempts.go_on(error):
+                raise
+        await asyncio.sleep(attempts.delay)
+
+
+def _body(response: Any) -> Any:
+    """Return the pieces of a body as they come."""
+    return response.iter_bytes() if _is_encoded(response) else response.stream
+
+
+def _abody(response: Any) -> Any:
+    return response.aiter_bytes() if _is_encoded(response) else response.stream
+
+
+def _is_encoded(response: Any) -> bool:
+    return "content-encoding" in response.headers
+
+
+class _Attempts:
+    """Whether to try again, and when."""
+
+    def __init__(self, max_retries: int) -> None:
+        self._left = max_retries
+        self._pause = _FIRST_DELAY
+        self.delay = 0.0
+
+    def go_on(self, error: CFDeepSeekError) -> bool:
+        """Return whether to try again after `error`, `delay` seconds later."""
+        wished = error.retry_after or 0.0
+        if self._left <= 0 or not error.is_retryable or wished > _LONGEST_RETRY_AFTER:
+            return False
+        # Clients that failed together should not come back together.
+        self.delay = wished or self._pause * random.uniform(0.75, 1)  # noqa: S311
+        self._pause = min(2 * self._pause, _LONGEST_DELAY)
+        self._left -= 1
+        return True
+
+
+def _built(client: Any, request: WireRequest) -> Any:
+    """Return `request` as one of the client's HTTP library."""
+    return client.build_request(
+        "POST",
+        request.url,
+        content=request.content(),
+        headers={**_HEADERS, **request.headers},
+        params=request.query or None,
+        timeout=_timeout(client, request.timeout),
     )
-    return {"verify": _ssl_context(), "mounts": direct}
 
 
-@cache
-def _ssl_context() -> SSLContext:
-    """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
-    if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
-        own: SSLContext = _httpx.create_ssl_context()
-        return own
-    return global_ssl_context
+def _timeout(client: Any, wished: Any) -> Any:
+    """Return a timeout as one of the client's HTTP library, which may be another than the SDK's."""
+    library = library_of(type(client))
+    if wished is None:
+        # A client's own, unless nobody has set it: the library's is too short to think in.
+        untouched = client.timeout == library.Timeout(_LIBRARY_TIMEOUT)
+        wished = openai.DEFAULT_TIMEOUT if untouched else client.timeout
+    if hasattr(wished, "as_dict"):
+        return library.Timeout(**wished.as_dict())
+    return library.Timeout(wished)
 
 
 @contextmanager
-def typed_connection_errors(
-    sdk: Any = openai, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
-) -> Iterator[None]:
-    """Raise an SDK's connection errors as ours.
-
-    Args:
-        sdk: The SDK, `openai` or one that is generated like it.
-        variable: Where `base_url` is read from.
-    """
+def _typed_connection_errors(sent: Any) -> Iterator[None]:
+    library = library_of(type(sent))
     try:
         yield
-    except CFDeepSeekError:
-        raise
-    except sdk.APITimeoutError as error:
-        take_secrets(error.request)
-        msg = "the request timed out before the answer began"
-        raise CFDeepSeekTimeoutError(
-            msg,
-            origin="connection",
-            request=bare_request(error.request),
-            hint="Raise `timeout`, or try again in a moment.",
-        ) from error.__cause__
-    except sdk.APIConnectionError as error:
-        take_secrets(error.request)
-        msg = f"{error.request.url.host} could not be reached: {error.__cause__}"
-        raise CFDeepSeekConnectionError(
-            msg,
-            origin="connection",
-            request=bare_request(error.request),
-            hint=f"Check `base_url` ({variable}), the network and its proxy.",
-        ) from error.__cause__
+    except library.TimeoutException as error:
+        raise timed_out(sent) from error
+    except (library.RequestError, EndOfStream, OSError) as error:
+        raise unreachable(sent, error) from error
+
+
+def timed_out(
+    sent: Any, hint: str = "Raise `timeout`, or try again in a moment."
+) -> CFDeepSeekTimeoutError:
+    """Return the error of a request that was not answered in time. Masks its credentials."""
+    take_secrets(sent)
+    return CFDeepSeekTimeoutError(
+        "the request timed out before the answer began",
+        origin="connection",
+        request=bare_request(sent),
+        hint=hint,
+    )
+
+
+def unreachable(
+    sent: Any, cause: object, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
+) -> CFDeepSeekConnectionError:
+    """Return the error of a request that did not arrive. Masks its credentials.
+
+    Args:
+        sent: The request.
+        cause: Why.
+        variable: Where `base_url` is read from.
+    """
+    take_secrets(sent)
+    return CFDeepSeekConnectionError(
+        f"{sent.url.host} could not be reached: {cause}",
+        origin="connection",
+        request=bare_request(sent),
+        hint=f"Check `base_url` ({variable}), the network and its proxy.",
+    )

@@ -13,8 +13,8 @@ from langchain_cf_deepseek.sse import DONE, EventDecoder
 
 def _decoded(*pieces: bytes) -> list[Any]:
     decoder = EventDecoder()
-    events = [event for piece in pieces for event in decoder.feed(piece)]
-    return events + list(decoder.close())
+    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
+    return [event if event == DONE else json.loads(event) for event in events]
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,6 @@ def _decoded(*pieces: bytes) -> list[Any]:
 )
 def test_an_event_stream_is_read_as_the_standard_says(stream: bytes, events: list[Any]) -> None:
     assert _decoded(stream) == events
-
-
-@pytest.mark.parametrize("stream", [b"data: {\n\n", b"data: \xff\n\n", b'data: {"a": "\xc3\n\n'])
-def test_what_is_not_json_is_a_value_error(stream: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        _decoded(stream)
 
 
 @given(

@@ -1,0 +1,168 @@
+"""The HTTP clients of one model: made on first use, small, closed when nobody needs them any more.
+
+They are httpx's, with the SDK's limits; with the extra `fast`, async ones stand on aiohttp.
+"""
+
+import asyncio
+import os
+import threading
+import urllib.request
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from ssl import SSLContext
+from typing import Any, Self, TypeAlias
+
+import openai
+from langchain_openai.chat_models.base import global_ssl_context
+
+from langchain_cf_deepseek.http_library import http
+from langchain_cf_deepseek.routing import THIS_MACHINE
+
+_CALLS = 16
+"""How many calls share one client: its pool looks at every connection for every call."""
+
+_Keeper: TypeAlias = AsyncGenerator[None, None]
+"""Keeps an async client open as long as its event loop."""
+
+
+@dataclass(eq=False)
+class _Pool:
+    """A client, and how many calls use it."""
+
+    client: Any
+    keeper: _Keeper | None = None
+    calls: int = 0
+
+
+@dataclass
+class _Process:
+    """The clients of a process."""
+
+    pools: list[_Pool] = field(default_factory=list)
+    # A forked child must not inherit a locked lock: each process has one of its own.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class HttpClients:
+    """The clients of one model, and of the copies made of it.
+
+    Sync ones belong to a process, since a forked child must not use its parent's sockets; async
+    ones to an event loop, which they live as long as. None of them is pickled or copied deeply:
+    such a copy makes its own.
+    """
+
+    def __init__(self) -> None:
+        self._processes: dict[int, _Process] = {}
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Pool]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+        return type(self), ()
+
+    @contextmanager
+    def lend(self, own: Any) -> Iterator[Any]:
+        """Lend a client for one call: the user's `own`, or one of ours."""
+        if own is not None:
+            yield own
+            return
+        process = self._processes.setdefault(os.getpid(), _Process())
+        with process.lock:
+            pool = _with_room(process.pools)
+            if pool is None:
+                pool = _Pool(openai.DefaultHttpxClient(**client_settings()))
+                # Not before the last call is done with it.
+                weakref.finalize(pool, pool.client.close)
+                process.pools.append(pool)
+            pool.calls += 1
+        try:
+            yield pool.client
+        finally:
+            with process.lock:
+                pool.calls -= 1
+
+    @asynccontextmanager
+    async def alend(self, own: Any) -> AsyncIterator[Any]:
+        """`lend` for an event loop."""
+        if own is not None:
+            yield own
+            return
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            for reference in self._loops.keyrefs():
+                if (other := reference()) and other.is_closed():
+                    self._loops.pop(other, None)
+        pools = self._loops.setdefault(loop, [])
+        pool = _with_room(pools)
+        if pool is None:
+            client = openai.DefaultAsyncHttpxClient(
+                **client_settings(), transport=_fast_transport()
+            )
+            keeper = _close_with_loop(client)
+            await anext(keeper)
+            pool = _Pool(client, keeper)
+            pools.append(pool)
+        pool.calls += 1
+        try:
+            yield pool.client
+        finally:
+            pool.calls -= 1
+
+    def close(self) -> None:
+        """Close the sync clients, those in use when they are done. The next call makes new ones."""
+        self._processes.clear()
+
+    async def aclose(self) -> None:
+        """Close the clients of this event loop; calls under way fail."""
+        for pool in self._loops.pop(asyncio.get_running_loop(), ()):
+            if pool.keeper:
+                await pool.keeper.aclose()
+
+
+def _with_room(pools: list[_Pool]) -> _Pool | None:
+    """Return the first pool that takes another call: early ones have warm connections."""
+    return next((pool for pool in pools if pool.calls < _CALLS), None)
+
+
+async def _close_with_loop(client: Any) -> _Keeper:
+    """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
+
+    Event loops finish the async generators begun in them; no other hook tells of a loop's end.
+    """
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def client_settings() -> dict[str, Any]:
+    """Return the arguments of a client of ours."""
+    # A proxy of the environment is for other machines; asked for this one, it would ask itself.
+    direct = dict.fromkeys(
+        f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
+    )
+    return {"verify": _ssl_context(), "mounts": direct}
+
+
+def _fast_transport() -> Any:
+    """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
+    if urllib.request.getproxies():
+        return None
+    try:
+        # Comes with the extra `fast`; its import takes some time.
+        from langchain_cf_deepseek.http_by_aiohttp import AiohttpTransport  # noqa: PLC0415
+    except ImportError:
+        return None
+    return AiohttpTransport(_ssl_context())
+
+
+@cache
+def _ssl_context() -> SSLContext:
+    """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
+    if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
+        own: SSLContext = http.create_ssl_context()
+        return own
+    return global_ssl_context
