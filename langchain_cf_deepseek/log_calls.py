@@ -9,7 +9,12 @@ from typing import Any, TypeVar
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_cf_deepseek.error_rules import decoded, error_from_response, error_of_answer
+from langchain_cf_deepseek.error_rules import (
+    TRY_AGAIN,
+    decoded,
+    error_from_response,
+    error_of_answer,
+)
 from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekLogNotFoundError
 from langchain_cf_deepseek.gateway import Metadata
 from langchain_cf_deepseek.http_clients import http_settings
@@ -31,7 +36,7 @@ _Client = TypeVar("_Client", cloudflare.Cloudflare, cloudflare.AsyncCloudflare)
 def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
     """Make a client of Cloudflare's SDK; closing it closes its connections."""
     # A redirect could carry the token to another host.
-    http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **http_settings())
+    http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **client_settings())
     return _by_token(
         cloudflare.Cloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
@@ -39,7 +44,7 @@ def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
 
 def async_client(token: str, base_url: str | None) -> cloudflare.AsyncCloudflare:
     """`sync_client` for an event loop."""
-    http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **http_settings())
+    http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **client_settings())
     return _by_token(
         cloudflare.AsyncCloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
@@ -133,6 +138,12 @@ def typed_errors() -> Iterator[None]:
         raise unreachable(error.request, cause, "CLOUDFLARE_BASE_URL") from cause
     except cloudflare.APIStatusError as error:
         raise error_from_response(error.response) from None
+    except cloudflare.APITimeoutError as error:
+        raise timed_out(error.request, TRY_AGAIN) from error.__cause__
+    except cloudflare.APIConnectionError as error:
+        raise unreachable(
+            error.request, error.__cause__, "CLOUDFLARE_BASE_URL"
+        ) from error.__cause__
 
 
 def read(operation: str, response: Any) -> Any:

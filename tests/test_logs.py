@@ -5,6 +5,7 @@ import gc
 import inspect
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -347,6 +348,18 @@ def test_an_address_that_nobody_answers_at_is_a_connection_error(
     with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
         call(logs, "get", LOG_ID)
     assert "Check `base_url` (CLOUDFLARE_BASE_URL)" in str(caught.value)
+    assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
+
+
+def test_an_answer_that_does_not_come_is_a_timeout(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
+    monkeypatch.setattr("cloudflare._base_client.DEFAULT_TIMEOUT", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base_url = f"http://127.0.0.1:{silent.getsockname()[1]}/client/v4"
+        with pytest.raises(errors.CFDeepSeekTimeoutError, match="Try again in a moment") as caught:
+            call(GatewayLogs(**SETTINGS, base_url=base_url), "get", LOG_ID)
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
 
