@@ -36,7 +36,7 @@ _Client = TypeVar("_Client", cloudflare.Cloudflare, cloudflare.AsyncCloudflare)
 def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
     """Make a client of Cloudflare's SDK; closing it closes its connections."""
     # A redirect could carry the token to another host.
-    http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **client_settings())
+    http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **http_settings())
     return _by_token(
         cloudflare.Cloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
@@ -44,7 +44,7 @@ def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
 
 def async_client(token: str, base_url: str | None) -> cloudflare.AsyncCloudflare:
     """`sync_client` for an event loop."""
-    http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **client_settings())
+    http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **http_settings())
     return _by_token(
         cloudflare.AsyncCloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
@@ -131,11 +131,6 @@ def typed_errors() -> Iterator[None]:
     """Raise the SDK's errors as ours."""
     try:
         yield
-    except cloudflare.APITimeoutError as error:
-        raise timed_out(error.request) from error.__cause__
-    except cloudflare.APIConnectionError as error:
-        cause = error.__cause__
-        raise unreachable(error.request, cause, "CLOUDFLARE_BASE_URL") from cause
     except cloudflare.APIStatusError as error:
         raise error_from_response(error.response) from None
     except cloudflare.APITimeoutError as error:

@@ -272,14 +272,16 @@ def _typed_connection_errors(sent: Any) -> Iterator[None]:
         raise unreachable(sent, error) from error
 
 
-def timed_out(sent: Any) -> CFDeepSeekTimeoutError:
+def timed_out(
+    sent: Any, hint: str = "Raise `timeout`, or try again in a moment."
+) -> CFDeepSeekTimeoutError:
     """Return the error of a request that waited too long for its answer; masks its credentials."""
     take_secrets(sent)
     return CFDeepSeekTimeoutError(
         "the request timed out before the answer began",
         origin="connection",
         request=bare_request(sent),
-        hint="Raise `timeout`, or try again in a moment.",
+        hint=hint,
     )
 
 
