@@ -19,7 +19,11 @@ Example:
     ```
 """
 
+from langchain_cf_deepseek.local.attempts import Retries
+from langchain_cf_deepseek.local.auto_router import AutoRouter
+from langchain_cf_deepseek.local.dlp import DlpProfile
 from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.failures import FAILURES, Failure
 from langchain_cf_deepseek.local.faults import (
     Fault,
     compat_error,
@@ -30,18 +34,37 @@ from langchain_cf_deepseek.local.faults import (
     rest_error,
     workers_ai_error,
 )
+from langchain_cf_deepseek.local.guardrails import Guardrails
 from langchain_cf_deepseek.local.local_gateway import LocalGateway
 from langchain_cf_deepseek.local.models import MODELS, Model
+from langchain_cf_deepseek.local.rate_limit import RateLimit
+from langchain_cf_deepseek.local.readings import Readings
 from langchain_cf_deepseek.local.replies import Reply, ToolCall
+from langchain_cf_deepseek.local.routes import Route, RouteStep
+from langchain_cf_deepseek.local.rules import Rules
+from langchain_cf_deepseek.local.spending import Policy, SpendLimit
 
 __all__ = [
+    "FAILURES",
     "MODELS",
+    "AutoRouter",
+    "DlpProfile",
+    "Failure",
     "Fault",
+    "Guardrails",
     "LocalGateway",
     "Model",
+    "Policy",
+    "RateLimit",
+    "Readings",
     "RecordedRequest",
     "Reply",
+    "Retries",
+    "Route",
+    "RouteStep",
     "Routing",
+    "Rules",
+    "SpendLimit",
     "ToolCall",
     "compat_error",
     "deepseek_error",

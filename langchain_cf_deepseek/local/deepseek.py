@@ -87,7 +87,7 @@ class DeepSeek:
         return Answer(200, b"\n" * self._keep_alive + body)
 
     def _in_catalogue_form(self, call: Call) -> bool:
-        if call.routing != "unified":
+        if not call.on_rest_host:
             return False
         if self._usage_chunk is not None:
             return self._usage_chunk == "catalogue"

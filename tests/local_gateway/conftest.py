@@ -1,13 +1,17 @@
 """Plain HTTP to the local gateway, without any chat client."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway, Routing
+from langchain_cf_deepseek.local import LocalGateway, Routing, Rules
+
+AT_LOCAL = {"cf-aig-gateway-id": "local"}
+"""Says on the REST host which gateway a request is for."""
 
 QUESTION = {"role": "user", "content": "Why is the sky blue?"}
 
@@ -71,3 +75,31 @@ def http() -> Iterator[httpx.Client]:
 @pytest.fixture
 def ask(gw: LocalGateway, http: httpx.Client) -> Caller:
     return Caller(gw, http)
+
+
+Ruled = Callable[..., Caller]
+
+
+@pytest.fixture
+def ruled(http: httpx.Client) -> Iterator[Ruled]:
+    """Start a gateway with rules of its own, and ask it."""
+    with ExitStack() as running:
+
+        def start(*, stored_key: Any = False, **rules: Any) -> Caller:
+            gateway = LocalGateway(stored_key=stored_key, rules=Rules(**rules))
+            return Caller(running.enter_context(gateway), http)
+
+        yield start
+
+
+def code_of(response: httpx.Response) -> tuple[int, int]:
+    """Read the status and the code of a refusal, from either host."""
+    body = response.json()
+    faults = body["error"] if "error" in body else body["errors"]
+    return response.status_code, faults[0]["code"]
+
+
+def text_of(response: httpx.Response) -> str:
+    assert response.status_code == 200
+    text: str = response.json()["choices"][0]["message"]["content"]
+    return text
