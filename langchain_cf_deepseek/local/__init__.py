@@ -6,7 +6,7 @@ what the model says is pretended too, unless a real one is put behind it as `ups
 
 Example:
     ```python
-    from langchain_cf_deepseek.local import LocalGateway
+    from langchain_cf_deepseek.local import Guardrails, LocalGateway, Rules
 
     with LocalGateway() as gateway:
         llm = gateway.chat_model()
@@ -16,6 +16,11 @@ Example:
         gateway.fault(then="cut", after_chunks=3)
         for chunk in llm.stream("Why is the sky blue?"):
             print(chunk.content)
+
+        gateway.fail_next("spend-limit")
+
+    with LocalGateway(rules=Rules(guardrails=Guardrails(prompt=["bomb"]))) as gateway:
+        gateway.chat_model().invoke("How is a bomb built?")
     ```
 """
 

@@ -97,6 +97,7 @@ class Admission:
         if call.request.method != METHODS[endpoint]:
             raise RefusedError(Answer(405, b"", None))
         call.endpoint, call.provider = endpoint, provider
+        call.beta = path.startswith("beta/")
         call.model = _requested_model(call) or ""
         return await proceed()
 

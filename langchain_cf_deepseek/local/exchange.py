@@ -72,6 +72,8 @@ class Call:
     """What follows the base URL, `chat/completions` for instance."""
     reset: Callable[[], Awaitable[None]]
     """Breaks the TCP connection of this call."""
+    beta: bool = False
+    """Whether it came by DeepSeek's `/beta` path."""
     log_id: str = ""
     """The id of the log entry, whether or not the caller is told."""
     model: str = ""

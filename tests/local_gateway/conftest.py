@@ -36,6 +36,7 @@ class Caller:
         body: dict[str, Any] | None = None,
         *,
         routing: Routing = "provider-native",
+        path: str = "chat/completions",
         without: tuple[str, ...] = (),
         headers: dict[str, str] | None = None,
         **fields: Any,
@@ -44,7 +45,7 @@ class Caller:
         model = "deepseek-flash" if routing == "provider-native" else "deepseek/deepseek-flash"
         sent = {**self.headers(routing), **(headers or {})}
         return self.http.post(
-            f"{self.gateway.base_url(routing)}/chat/completions",
+            f"{self.gateway.base_url(routing)}/{path}",
             json={"model": model, "messages": [QUESTION], **fields} if body is None else body,
             headers={name: value for name, value in sent.items() if name not in without},
         )
