@@ -118,7 +118,9 @@ class Admission:
         settings = self._settings
         if settings.upstream or call.elsewhere:
             return await proceed()
-        authorization = call.request.headers.get("authorization") or self._stored(call)
+        authorization = call.request.headers.get("authorization")
+        if authorization is None:
+            authorization = self._stored(call)
         if authorization != f"Bearer {settings.api_key}":
             raise deepseek_refusal(
                 401,
@@ -142,8 +144,8 @@ class Admission:
 
     def _needs_own_key(self, call: Call) -> None:
         """Refuse to let Cloudflare pay, if the gateway or the request forbids it."""
-        forbidden = call.request.headers.get("cf-aig-no-wholesale") == "true"
-        if self._settings.byok_only or forbidden:
+        by_gateway = self._settings.byok_only and call.is_at(self._settings.gateway_id)
+        if by_gateway or call.request.headers.get("cf-aig-no-wholesale") == "true":
             raise refusal(call, 2001, "A provider key of your own is required")
 
     async def api_token(self, call: Call, proceed: Proceed) -> Answer:

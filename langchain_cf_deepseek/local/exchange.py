@@ -92,6 +92,10 @@ class Call:
         """Whether the call came to the REST host, which has error bodies of its own."""
         return self.routing == "unified"
 
+    def is_at(self, gateway_id: str) -> bool:
+        """Whether the call is for a gateway; one that names none is for `default`."""
+        return (self.gateway or "default") == gateway_id
+
     def rewrite(self, body: Any, headers: Mapping[str, str] | None = None) -> None:
         """Go on with another body, and with some headers changed."""
         merged = {**self.request.headers, **(headers or {})}

@@ -98,7 +98,7 @@ class Routes:
         if not name.startswith(PREFIX):
             return False
         known = self._routes is None or name.removeprefix(PREFIX) in self._routes
-        if not known or call.gateway != self._gateway_id:
+        if not known or not call.is_at(self._gateway_id):
             raise self._unknown(call, name)
         call.model, call.elsewhere = name, True
         return True

@@ -101,7 +101,6 @@ class Enforcement:
         """Take a step only at the gateway that it belongs to."""
 
         async def ruled(call: Call, proceed: Proceed) -> Answer:
-            here = (call.gateway or "default") == self._gateway_id
-            return await (step(call, proceed) if here else proceed())
+            return await (step(call, proceed) if call.is_at(self._gateway_id) else proceed())
 
         return ruled

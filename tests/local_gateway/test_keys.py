@@ -53,6 +53,11 @@ def test_a_key_of_the_caller_beats_every_stored_one(ruled: Ruled) -> None:
     assert ask.post(**alias("x")).status_code == 200
 
 
+def test_an_empty_authorization_is_a_key_all_the_same(ruled: Ruled) -> None:
+    response = ruled(stored_key=True).post(headers={"authorization": ""})
+    assert response.status_code == 401
+
+
 def test_the_rest_host_knows_only_the_default_key(ruled: Ruled) -> None:
     sources = [
         ruled(stored_key=keys)
@@ -67,7 +72,7 @@ def test_the_rest_host_knows_only_the_default_key(ruled: Ruled) -> None:
 @pytest.mark.parametrize("way", ["gateway", "request"])
 def test_cloudflare_can_be_kept_from_paying(ruled: Ruled, routing: Routing, way: str) -> None:
     ask = ruled(byok_only=way == "gateway")
-    headers = {"cf-aig-no-wholesale": "true"} if way == "request" else {}
+    headers = AT_LOCAL | ({"cf-aig-no-wholesale": "true"} if way == "request" else {})
     without = () if routing == "unified" else KEYLESS["without"]
     refused = ask.post(routing=routing, without=without, headers=headers)
     assert code_of(refused) == (400, 2001)
@@ -83,8 +88,9 @@ def test_the_callers_own_key_pays_for_itself(ruled: Ruled) -> None:
 
 def test_a_request_cannot_loosen_what_the_gateway_forbids(ruled: Ruled) -> None:
     ask = ruled(byok_only=True)
-    refused = ask.post(routing="unified", headers={"cf-aig-no-wholesale": "false"})
-    assert refused.status_code == 400
+    headers = {"cf-aig-no-wholesale": "false"}
+    assert ask.post(routing="unified", headers=headers | AT_LOCAL).status_code == 400
+    assert ask.post(routing="unified", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(("code", "status"), [(2001, 400), (2021, 402)])
