@@ -276,6 +276,21 @@ def test_parameters_go_out_under_deepseeks_names(gw: LocalGateway, ask: Ask) -> 
     assert {k: v for k, v in body.items() if k in stream} in ({}, stream)
 
 
+def test_probabilities_come_for_each_token_of_answer_and_reasoning(
+    gw: LocalGateway, ask: Ask
+) -> None:
+    gw.reply(content="Two words.", reasoning="Count them.")
+    message = ask(gw.chat_model(logprobs=True, top_logprobs=2), "Hello")
+    given = message.response_metadata["logprobs"]
+    assert {
+        part: [(entry["token"], len(entry["top_logprobs"])) for entry in entries]
+        for part, entries in given.items()
+    } == {
+        "content": [("Two", 2), (" words", 2), (".", 2)],
+        "reasoning_content": [("Count", 2), (" them", 2), (".", 2)],
+    }
+
+
 def test_stop_ends_the_answer_before_the_word(gw: LocalGateway, ask: Ask) -> None:
     gw.reply(content="one two STOP three", reasoning="Counting.")
     assert ask(gw.chat_model(), "Count", stop=["STOP"]).content == "one two "

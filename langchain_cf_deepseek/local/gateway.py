@@ -22,20 +22,23 @@ from langchain_cf_deepseek.local.cache import Cache
 from langchain_cf_deepseek.local.exchange import (
     Answer,
     Call,
+    Door,
     Proceed,
     RecordedRequest,
     RefusedError,
-    Routing,
     Step,
     dump,
     parsed,
 )
+from langchain_cf_deepseek.local.fallback import universal
 from langchain_cf_deepseek.local.logs import Logs
 from langchain_cf_deepseek.local.logs_api import LogsAPI
+from langchain_cf_deepseek.local.rules import Enforcement, Rules
 from langchain_cf_deepseek.local.sabotage import FaultQueue
 from langchain_cf_deepseek.local.server import reset_connection
 
-DOORS: tuple[tuple[str, Routing], ...] = (
+DOORS: tuple[tuple[str, Door], ...] = (
+    ("/v1/{account}/{gateway}", "universal"),
     ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
     ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
     ("/client/v4/accounts/{account}/ai/v1/{endpoint:path}", "unified"),
@@ -63,21 +66,37 @@ class Gateway:
     """The ASGI application, and everything that it remembers."""
 
     def __init__(
-        self, settings: Settings, provider: Provider, *, unified_headers: bool, log_delay: float
+        self,
+        settings: Settings,
+        rules: Rules,
+        provider: Provider,
+        *,
+        unified_headers: bool,
+        log_delay: float,
     ) -> None:
         self.faults = FaultQueue()
         self.cache = Cache()
         self.logs = Logs(settings.models, log_delay)
         self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        self.upstream_calls = 0
+        self.enforcement = Enforcement(rules, settings.gateway_id, settings.models)
         self._provider = provider
-        admission = Admission(settings)
-        answering = (self.cache.step, self.faults.step)
-        self._steps: Mapping[Routing, tuple[Step, ...]] = {
+        admission = Admission(settings, self.enforcement.takes)
+        answering = (self.cache.step, *self.enforcement.steps, self.faults.step)
+        self._steps: Mapping[Door, tuple[Step, ...]] = {
             "provider-native": (
                 admission.gateway_token,
                 admission.gateway_id,
                 _identify,
+                self.logs.step,
+                admission.native_endpoint,
+                admission.provider_key,
+                *answering,
+            ),
+            "universal": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _identify,
+                universal,
                 self.logs.step,
                 admission.native_endpoint,
                 admission.provider_key,
@@ -112,7 +131,7 @@ class Gateway:
         """Forget requests, faults, cached answers, logs and counters."""
         with self._lock:
             self.requests.clear()
-            self.upstream_calls = 0
+        self.enforcement.reset()
         self.faults.clear()
         self.cache.clear()
         self.logs.clear()
@@ -123,7 +142,7 @@ class Gateway:
         with self._lock:
             return list(self.requests)
 
-    def _door(self, routing: Routing) -> Callable[[Request], Awaitable[Response]]:
+    def _door(self, routing: Door) -> Callable[[Request], Awaitable[Response]]:
         async def enter(request: Request) -> Response:
             raw = await request.body()
             recorded = self._record(request, raw)
@@ -168,8 +187,6 @@ class Gateway:
         """Take the first step; what lies behind it is the other steps, then the provider."""
         if steps:
             return await steps[0](call, lambda: self._proceed(call, steps[1:]))
-        with self._lock:
-            self.upstream_calls += 1
         return await self._provider.answer(call)
 
 

@@ -9,19 +9,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from langchain_cf_deepseek.local.assembly import assembled
 from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, dump, parsed
+from langchain_cf_deepseek.local.metadata import metadata_of
+from langchain_cf_deepseek.local.metering import charge
 from langchain_cf_deepseek.local.models import Model
-from langchain_cf_deepseek.local.prices import Usage, cost
+from langchain_cf_deepseek.local.prices import Usage, usage_of
 
 JSON = dict[str, Any]
 
 MAX_BODY_BYTES = 10_000_000
 """Of request and answer together: the size up to which Cloudflare stores them."""
-MAX_METADATA = 5
 FIRST_ERROR_STATUS = 400
 
 _PROVIDER_OF_PREFIX = {"@cf": "workers-ai", "cloudflare": "workers-ai", "dynamic": "deepseek"}
@@ -61,6 +61,8 @@ class Begun:
         self._call = call
         self._since = time.perf_counter()
         self._provider = _provider(call)
+        # The gateway may rewrite the body on its way.
+        self._raw = call.raw
 
     def ended(self, answer: Answer, raw: bytes, models: Mapping[str, Model]) -> Log:
         """Make the log of the call.
@@ -78,14 +80,14 @@ class Begun:
             "created_at": _now(),
             "event_id": headers.get("cf-aig-event-id", call.log_id),
             "path": call.endpoint,
-            "step": 0,
+            "step": int(call.facts.get("cf-aig-step", 0)),
             "duration": round((time.perf_counter() - self._since) * 1000),
             "success": answer.status < FIRST_ERROR_STATUS,
             "status_code": answer.status,
             "cached": call.facts.get("cf-aig-cache-status") == "HIT",
             "model": call.model,
             "model_type": None,
-            "metadata": _metadata(headers.get("cf-aig-metadata", "")),
+            "metadata": metadata_of(headers),
             "feedback": None,
             "score": None,
             "request_type": None,
@@ -95,28 +97,22 @@ class Begun:
             "authentication": "cf-aig-authorization" in headers,
             "wholesale": call.billed,
             "compatibilityMode": call.routing == "compat",
-            "dlp_action": None,
+            "dlp_action": (parsed(call.facts.get("cf-aig-dlp", "")) or {}).get("action"),
         }
-        log = Log(call.gateway or "default", row | self._price(row, _usage(completion), models))
+        log = Log(call.gateway or "default", row | self._price(row, usage_of(completion), models))
         payload = headers.get("cf-aig-collect-log-payload") != "false"
-        if payload and len(call.raw) + len(response.data) <= MAX_BODY_BYTES:
-            log.request = Body(call.raw, headers.get("content-type"))
+        if payload and len(self._raw) + len(response.data) <= MAX_BODY_BYTES:
+            log.request = Body(self._raw, headers.get("content-type"))
             log.response = response
         return log
 
     def _price(self, row: JSON, usage: Usage, models: Mapping[str, Model]) -> JSON:
         """Tell who served the call, the tokens, and the cost: none for a refusal or a HIT."""
-        call = self._call
-        model = models.get(call.model)
-        resold = call.billed and model is not None and model.resold
-        provider = "fireworks" if resold else self._provider
-        dollars, custom = 0.0, False
-        if row["success"] and not row["cached"]:
-            served = model.served if model else call.model
-            own = call.request.headers.get("cf-aig-custom-cost", "")
-            dollars, custom = cost(provider, served, usage, own)
+        provider, dollars, custom = charge(self._call, usage, models)
+        if not row["success"] or row["cached"]:
+            dollars, custom = 0.0, False
         return {
-            "provider": provider,
+            "provider": provider or self._provider,
             "tokens_in": 0 if row["cached"] else usage.tokens_in,
             "tokens_out": usage.tokens_out,
             "cost": dollars,
@@ -147,28 +143,6 @@ def _read(answer: Answer, raw: bytes) -> tuple[JSON, Body]:
         # An upstream may stream anything: what makes no answer is stored as it came.
         return {}, Body(raw, answer.content_type)
     return completion, Body(dump(completion), "application/json")
-
-
-def _usage(completion: JSON) -> Usage:
-    """Read the tokens of an answer; none where it says nothing."""
-    usage = completion.get("usage")
-    if not isinstance(usage, dict):
-        return Usage()
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    numbers = usage.get("prompt_tokens"), cached, usage.get("completion_tokens")
-    return Usage(*(number if isinstance(number, int) else 0 for number in numbers))
-
-
-def _metadata(header: str) -> JSON:
-    """Read the tags of a call: one value that is not flat voids them all, a sixth one is lost."""
-    tags = parsed(header)
-    if not isinstance(tags, dict):
-        return {}
-    if not all(isinstance(value, str | int | float) for value in tags.values()):
-        return {}
-    kept = islice(tags.items(), MAX_METADATA)
-    return {key: value for key, value in kept if not key.startswith("cf.")}
 
 
 def _now() -> str:

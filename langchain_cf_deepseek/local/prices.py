@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from langchain_cf_deepseek.local.exchange import parsed
 
@@ -24,6 +25,17 @@ class Usage:
     """How many of them came from the provider's prompt cache."""
     tokens_out: int = 0
     """The whole answer, reasoning included."""
+
+
+def usage_of(completion: dict[str, Any]) -> Usage:
+    """Read the tokens of an answer; none where it says nothing."""
+    usage = completion.get("usage")
+    if not isinstance(usage, dict):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    numbers = usage.get("prompt_tokens"), cached, usage.get("completion_tokens")
+    return Usage(*(number if isinstance(number, int) else 0 for number in numbers))
 
 
 @dataclass(frozen=True)

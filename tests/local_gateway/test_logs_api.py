@@ -12,7 +12,18 @@ import httpx
 import pytest
 
 from langchain_cf_deepseek import CFDeepSeekIncompleteStreamError
-from langchain_cf_deepseek.local import Fault, LocalGateway, Routing, ToolCall, log_entries, logs
+from langchain_cf_deepseek.local import (
+    DlpProfile,
+    Fault,
+    Guardrails,
+    LocalGateway,
+    Route,
+    Routing,
+    Rules,
+    ToolCall,
+    log_entries,
+    logs,
+)
 from langchain_cf_deepseek.local.prices import PRICES
 from tests.local_gateway.conftest import QUESTION, Caller, chunks
 
@@ -639,3 +650,31 @@ def test_bodies_that_are_too_large_are_not_stored(ask: Caller, one: SDK) -> None
     answer = ask.post(messages=[{"role": "user", "content": "x" * 4000}])
     assert one("get", log_id(answer)).tokens_in > 0
     assert one.refusal("request", log_id(answer)) == (404, [(7002, "Request not found")])
+
+
+def test_a_log_tells_the_step_that_answered_and_what_dlp_did(http: httpx.Client) -> None:
+    rules = Rules(
+        routes={"support": Route(["deepseek/deepseek-flash", "@cf/deepseek-ai/r1"])},
+        dlp=[DlpProfile(["sky"], "request", action="flag")],
+    )
+    with LocalGateway(rules=rules) as gateway:
+        gateway.fault(status=503)
+        answer = Caller(gateway, http).post(routing="compat", model="dynamic/support")
+        entry = SDK(gateway)("get", log_id(answer))
+    assert facts(entry, "step", "provider", "model", "dlp_action", "status_code") == {
+        "step": 1,
+        "provider": "workers-ai",
+        "model": "@cf/deepseek-ai/r1",
+        "dlp_action": "FLAG",
+        "status_code": 200,
+    }
+
+
+def test_a_log_keeps_the_request_as_it_came_though_a_guardrail_changed_it(
+    http: httpx.Client,
+) -> None:
+    with LocalGateway(rules=Rules(guardrails=Guardrails())) as gateway:
+        answer = Caller(gateway, http).post(stream=True)
+        sdk = SDK(gateway)
+        assert sdk("request", log_id(answer))["stream"] is True
+        assert sdk("response", log_id(answer)) == answer.json()
