@@ -147,7 +147,7 @@ def http_settings() -> dict[str, Any]:
 
 def _fast_transport() -> Any:
     """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
-    if urllib.request.getproxies():
+    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
         return None
     try:
         # Comes with the extra `fast`; its import takes some time.
