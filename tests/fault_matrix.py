@@ -138,8 +138,8 @@ class Row:
     arrange: Arrange
     whole: End | None
     """The end of `invoke` and `ainvoke`; `None`: the fault is one of streams."""
-    streamed: End
-    """The end of `stream` and `astream`."""
+    streamed: End | None
+    """The end of `stream` and `astream`; `None`: the fault is one of whole answers."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the model."""
     reply: Reply = COUNTED
@@ -154,13 +154,17 @@ def _row(fault: Fault | Arrange, both: End, **others: Any) -> Row:
     return _rows(fault, both, both, **others)
 
 
-def _rows(fault: Fault | Arrange, whole: End | None, streamed: End, **others: Any) -> Row:
+def _rows(fault: Fault | Arrange, whole: End | None, streamed: End | None, **others: Any) -> Row:
     arrange = _ordered(fault) if isinstance(fault, Fault) else fault
     return Row(arrange, whole, streamed, **others)
 
 
-def _completion(content: str, tokens: int) -> dict[str, Any]:
-    message = {"role": "assistant", "content": content, "reasoning_content": "Counting."}
+def _stream(event: dict[str, Any]) -> str:
+    return f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"
+
+
+def _completion(content: str, reasoning: str | None, tokens: int) -> dict[str, Any]:
+    message = {"role": "assistant", "content": content, "reasoning_content": reasoning}
     return {
         "id": "1",
         "model": "deepseek-flash",
@@ -169,10 +173,7 @@ def _completion(content: str, tokens: int) -> dict[str, Any]:
     }
 
 
-_NO_TOKEN = {
-    "choices": [{"index": 0, "message": {"content": ""}, "delta": {}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1},
-}
+_NO_CHUNK = {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}
 _TYPED = {"error": {"message": "slow down", "type": "rate_limit_error"}}
 _FAILED = {"error": {"message": "Internal error", "type": "server_error"}}
 _CLOUDFLARE = {"success": False, "errors": [{"code": 2005, "message": "no"}], "result": None}
@@ -250,7 +251,10 @@ MATRIX: dict[str, Row] = {
     "`content_filter`": _row(
         Fault(finish_reason="content_filter"), BLOCKED._replace(text_kept=True)
     ),
-    "an answer without a token": _row(Fault(body=_NO_TOKEN), EMPTY),
+    "an answer without a token": _rows(Fault(body=_completion("", None, tokens=0)), EMPTY, None),
+    "a stream without a token": _rows(
+        Fault(body=_stream(_NO_CHUNK), content_type="text/event-stream"), None, EMPTY
+    ),
     # Status 200, and something else than what was asked for.
     "an empty body": _row(Fault(body=""), API),
     "HTML with status 200": _row(
@@ -262,11 +266,11 @@ MATRIX: dict[str, Row] = {
     "a JSON error with status 200": _row(Fault(body=_TYPED), RATE),
     "Cloudflare's JSON error with status 200": _row(Fault(body=_CLOUDFLARE), API),
     "a JSON error as an event stream": _rows(
-        Fault(body=f"data: {json.dumps(_TYPED)}\n\n", content_type="text/event-stream"), API, RATE
+        Fault(body=_stream(_TYPED), content_type="text/event-stream"), API, RATE
     ),
     # Odd, and yet the right answer.
     "a whole answer to `stream: true`": _row(
-        Fault(body=_completion(COUNTED.content, tokens=10)), RIGHT
+        Fault(body=_completion(COUNTED.content, COUNTED.reasoning, tokens=10)), RIGHT
     ),
     "another content type": _row(Fault(content_type="application/octet-stream"), RIGHT),
     "`text/html` as content type": _row(Fault(content_type="text/html"), RIGHT),
@@ -328,8 +332,7 @@ def table() -> str:
         "| --- | --- | --- | --- |",
     ]
     for name, row in MATRIX.items():
-        whole = "" if row.whole is None else row.whole
-        answered = row.streamed.error is None and (row.whole or RIGHT).error is None
-        retryable = "" if answered else "yes" if row.streamed.retryable else "no"
-        lines.append(f"| {name} | {whole} | {row.streamed} | {retryable} |")
+        failed = [end for end in (row.whole, row.streamed) if end and end.error]
+        retryable = ("yes" if failed[0].retryable else "no") if failed else ""
+        lines.append(f"| {name} | {row.whole or ''} | {row.streamed or ''} | {retryable} |")
     return "\n".join(lines)
