@@ -62,10 +62,14 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             raise ValueError(msg)
 
 
-def hide_secrets(arguments: dict[str, Any]) -> None:
-    """Wrap the credentials among `arguments` in place, so that no text of theirs shows them."""
-    for name in CREDENTIAL_VARIABLES:
-        if isinstance(value := arguments.get(name), str):
+def hide_secrets(arguments: dict[str, Any], known: Collection[str]) -> None:
+    """Wrap the credentials among `arguments` in place, so that no text of theirs shows them.
+
+    A name that is going to be refused may be that of a credential, misspelt.
+    """
+    for name, value in arguments.items():
+        is_secret = name in CREDENTIAL_VARIABLES or name in _REFUSED or name not in known
+        if is_secret and isinstance(value, str):
             arguments[name] = SecretStr(value)
     if isinstance(headers := arguments.get("default_headers"), Mapping):
         arguments["default_headers"] = {
