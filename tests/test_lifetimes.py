@@ -357,6 +357,26 @@ def test_calls_after_one_another_use_one_connection(relay: Relay) -> None:
     assert (relay.accepted, relay.open_soon(1)) == (1, 1)
 
 
+class _LateTimer(threading.Timer):
+    """Comes when nobody waits any more, as on a machine that has much to do."""
+
+    def start(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        self.function(*self.args, **self.kwargs)
+
+
+def test_the_bound_on_a_streams_end_spares_a_connection_that_was_given_back(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "Timer", _LateTimer)
+    llm = relay.chat_model()
+    for _ in range(5):
+        list(llm.stream("Hello"))
+    assert (relay.accepted, relay.open_soon(1)) == (1, 1)
+
+
 def test_async_calls_after_one_another_use_one_connection_of_their_loop(relay: Relay) -> None:
     llm = relay.chat_model()
 
