@@ -173,6 +173,10 @@ def _completion(content: str, reasoning: str | None, tokens: int) -> dict[str, A
     }
 
 
+_DELTA = {"content": COUNTED.content, "reasoning_content": COUNTED.reasoning}
+_WHOLE_STREAM = _stream({"choices": [{"index": 0, "delta": _DELTA, "finish_reason": "stop"}]})
+# A stall comes in the middle of a given body.
+_AS_LONG_A_COMMENT = ":" + "." * (len(_WHOLE_STREAM) - 3) + "\n\n"
 _NO_CHUNK = {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}
 _TYPED = {"error": {"message": "slow down", "type": "rate_limit_error"}}
 _FAILED = {"error": {"message": "Internal error", "type": "server_error"}}
@@ -271,6 +275,16 @@ MATRIX: dict[str, Row] = {
     # Odd, and yet the right answer.
     "a whole answer to `stream: true`": _row(
         Fault(body=_completion(COUNTED.content, COUNTED.reasoning, tokens=10)), RIGHT
+    ),
+    "a body kept open after `[DONE]`": _rows(
+        Fault(
+            body=_WHOLE_STREAM + _AS_LONG_A_COMMENT,
+            content_type="text/event-stream",
+            then="stall",
+            seconds=SILENCE,
+        ),
+        None,
+        RIGHT,
     ),
     "another content type": _row(Fault(content_type="application/octet-stream"), RIGHT),
     "`text/html` as content type": _row(Fault(content_type="text/html"), RIGHT),
