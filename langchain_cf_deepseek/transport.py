@@ -21,6 +21,7 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.encoding import encode
 from langchain_cf_deepseek.error_rules import FIRST_ERROR_STATUS, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekConnectionError,
@@ -69,7 +70,11 @@ class WireRequest:
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the SDK's `post`."""
+        """Return the arguments of the SDK's `post`.
+
+        Raises:
+            ValueError: The body cannot be sent; the text says where and why.
+        """
         options: dict[str, Any] = {
             "headers": self.headers,
             "max_retries": self.max_retries,
@@ -84,7 +89,7 @@ class WireRequest:
         return {
             "path": self.url,
             "cast_to": _httpx.Response,
-            "body": self.body,
+            "content": encode(self.body),
             "options": options,
         }
 
