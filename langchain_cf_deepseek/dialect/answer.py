@@ -15,7 +15,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.messages.tool import tool_call as create_tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_cf_deepseek.dialect.messages import UNKNOWN_KEYS
+from langchain_cf_deepseek.dialect.messages import DOCUMENTED_KEYS, UNKNOWN_KEYS
 from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_of_answer
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
@@ -28,10 +28,6 @@ from langchain_cf_deepseek.errors import (
 from langchain_cf_deepseek.gateway import read_facts
 
 MODEL_PROVIDER = "deepseek"
-
-_KNOWN_KEYS = frozenset(
-    {"role", "content", "reasoning_content", "tool_calls", "function_call", "index"}
-)
 
 # The markup in which DeepSeek's models write tool calls; seen in `content`, it was not parsed.
 _TOOL_MARKUP = "<\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}"
@@ -334,7 +330,9 @@ class Answer:
         text = wire.get("content") or ""
         reasoning = wire.get("reasoning_content")
         additional_kwargs: dict[str, Any] = {}
-        unknown = {key: wire[key] for key in wire.keys() - _KNOWN_KEYS if self._is_new(key, wire)}
+        unknown = {
+            key: wire[key] for key in wire.keys() - DOCUMENTED_KEYS if self._is_new(key, wire)
+        }
         if unknown:
             self._unknown |= unknown
             additional_kwargs[UNKNOWN_KEYS] = unknown
