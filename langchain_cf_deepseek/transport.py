@@ -138,7 +138,11 @@ def _decide_retry(response: Any) -> None:
     By status alone it would be wrong: the gateway reports a failed upstream as 400 and a used-up
     budget as 429.
     """
-    response.headers["x-should-retry"] = "true" if _error_of(response).is_retryable else "false"
+    error = _error_of(response)
+    response.headers["x-should-retry"] = "true" if error.is_retryable else "false"
+    if error.retry_after is None:
+        # Older versions of the SDK fall over a date that is none.
+        response.headers.pop("retry-after", None)
 
 
 def _error_of(response: Any) -> CFDeepSeekError:
