@@ -9,8 +9,6 @@ from typing import Any
 
 DONE = "[DONE]"
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 
 class EventDecoder:
     """Decodes an event stream, however its bytes are split.
@@ -22,7 +20,6 @@ class EventDecoder:
         self._rest: list[bytes] = []  # the begun line, in the pieces in which it came
         self._data: list[bytes] = []  # the data lines of the begun event
         self._after_cr = False
-        self._at_start = True
 
     def feed(self, piece: bytes) -> Iterator[Any]:
         """Yield the JSON value of every event that `piece` completes, and `DONE` for `[DONE]`.
@@ -30,9 +27,6 @@ class EventDecoder:
         Raises:
             ValueError: An event is not JSON, or not UTF-8.
         """
-        if self._at_start:
-            piece = piece.removeprefix(BYTE_ORDER_MARK)
-            self._at_start = False
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]  # the second half of a CRLF that was split
             self._after_cr = False

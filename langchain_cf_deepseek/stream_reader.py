@@ -22,7 +22,9 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekIncompleteStreamError,
     CFDeepSeekTimeoutError,
 )
-from langchain_cf_deepseek.sse import BYTE_ORDER_MARK, DONE, EventDecoder
+from langchain_cf_deepseek.sse import DONE, EventDecoder
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _DRAIN_SECONDS = 1.0
 
@@ -55,6 +57,7 @@ class StreamReader:
         self._response = response
         self._decoder = EventDecoder()
         self._whole: list[bytes] | None = None
+        self._start = b""
         self._begun = False
         self._done = False
         self._chunk_timeout = chunk_timeout or None
@@ -119,9 +122,13 @@ class StreamReader:
 
     def _feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         if not self._begun:
+            self._start += piece
+            if _BYTE_ORDER_MARK.startswith(self._start):
+                return
+            piece, self._start = self._start.removeprefix(_BYTE_ORDER_MARK), b""
             # Neither the status nor the content type tells an event stream from a JSON, HTML or
             # text body reliably; its first character does: that of a field name, or of a comment.
-            first = piece.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+            first = piece.lstrip()[:1]
             self._begun = bool(first)
             if first and first not in b":deir":
                 self._whole = []
