@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.encoding import encode
-from langchain_cf_deepseek.error_rules import FIRST_ERROR_STATUS, error_from_response
+from langchain_cf_deepseek.error_rules import error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekConnectionError,
     CFDeepSeekError,
@@ -104,7 +104,7 @@ class _SyncClient(SyncAPIClient):
     @override
     def _send_request(self, request: Any, **kwargs: Any) -> Any:
         response = super()._send_request(request, **kwargs)
-        if response.status_code >= FIRST_ERROR_STATUS:
+        if not response.is_success:
             response.read()
             _decide_retry(response)
         return response
@@ -123,7 +123,7 @@ class _AsyncClient(AsyncAPIClient):
     @override
     async def _send_request(self, request: Any, **kwargs: Any) -> Any:
         response = await super()._send_request(request, **kwargs)
-        if response.status_code >= FIRST_ERROR_STATUS:
+        if not response.is_success:
             await response.aread()
             _decide_retry(response)
         return response
