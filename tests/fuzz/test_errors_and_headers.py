@@ -162,3 +162,14 @@ def test_a_header_value_of_the_user_travels_whole_or_is_refused_by_name(
         assert sent.get(named, sent.get(f"cf-aig-{named.replace('_', '-')}")) == (
             json.dumps({value: value}, separators=(",", ":")) if option == "metadata" else value
         )
+
+
+@pytest.mark.parametrize("value", [" secret", "secret ", "\tsecret", " "])
+@pytest.mark.parametrize("path", PATHS)
+def test_white_space_around_a_header_value_is_refused_without_showing_it(
+    path: str, value: str
+) -> None:
+    """The HTTP library refuses it too, as a host that cannot be reached, and shows it."""
+    with RawServer() as server, pytest.raises(ValueError, match="header 'X-Own'") as caught:
+        PATHS[path](server.chat_model(), "Hi", extra_headers={"X-Own": value})
+    assert "secret" not in str(caught.value)
