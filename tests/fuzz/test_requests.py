@@ -254,6 +254,12 @@ def test_a_prefix_goes_without_tools() -> None:
         _sent(HumanMessage("Hi"), prefix, tools=[{"type": "function", "function": {"name": "f"}}])
 
 
+def test_only_the_last_message_can_be_a_prefix() -> None:
+    prefix = AIMessage("The", additional_kwargs={"prefix": True})
+    with pytest.raises(ValueError, match=r"messages\[0\]: only the last message can be a `prefix`"):
+        _sent(prefix, HumanMessage("Hi"))
+
+
 def test_a_model_of_none_in_a_call_is_the_models_own() -> None:
     assert _sent(HumanMessage("Hi"), model=None)["model"] == "deepseek-flash"
 

@@ -28,7 +28,6 @@ _ITS_OWN_BUSINESS = re.compile(
     r"|The following tool_call_ids did not have response messages"
     r"|Duplicate value for 'tool_call_id'"
     r"|Messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
-    r"|prefix set true with message which is not final message"
     r"|response_format json_object should not be used with prefix"
     r"|the valid range of (max_tokens|temperature|top_p|frequency_penalty|presence_penalty"
     r"|seed|top_logprobs) is"
