@@ -334,8 +334,8 @@ UNIFIED: dict[str, Any] = {
         (
             NATIVE | {"default_headers": {"X-Team": "a\r\nX-Evil: b"}},
             (
-                "header 'X-Team': names and values must be printable ASCII in one line, without white "
-                "space at their ends."
+                "header 'X-Team': names and values must be printable ASCII in one line, without "
+                "white space at their ends."
             ),
         ),
     ],
