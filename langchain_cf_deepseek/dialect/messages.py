@@ -89,8 +89,8 @@ def to_wire(
         except ValueError as error:
             msg = f"messages[{index}] ({type(message).__name__}): {error}"
             raise ValueError(msg) from None
-    for index, message in enumerate(wire[:-1]):
-        if "prefix" in message:
+    for index, earlier in enumerate(wire[:-1]):
+        if "prefix" in earlier:
             msg = f"messages[{index}]: only the last message can be a `prefix`; take the mark off."
             raise ValueError(msg)
     return wire

@@ -85,8 +85,9 @@ def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
 
 def _said_by(message: BaseMessage, *, sends_reasoning: bool) -> Iterator[str]:
     for block in [message.content] if isinstance(message.content, str) else message.content:
-        is_reasoning = isinstance(block, dict) and block.get("type") in ("reasoning", "thinking")
-        if sends_reasoning or not is_reasoning:
+        kind = block.get("type") if isinstance(block, dict) else None
+        # A call is said by `tool_calls`, whatever its block says.
+        if kind not in _CALLS and (sends_reasoning or kind not in ("reasoning", "thinking")):
             yield from _texts_in(block, about=_ABOUT)
     if isinstance(message, ToolMessage):
         yield message.tool_call_id
@@ -102,6 +103,8 @@ def _said_by(message: BaseMessage, *, sends_reasoning: bool) -> Iterator[str]:
         if not message.content:
             yield from _texts_in(kwargs.get("refusal"), about=())
 
+
+_CALLS = ("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call")
 
 # Keys whose values say something about a block, but are no part of what it says.
 _ABOUT = (
