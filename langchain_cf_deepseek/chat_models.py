@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -33,6 +34,7 @@ from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
 from langchain_cf_deepseek.dialect.body import asks_to_think, build_body, needs_beta
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.profiles import profile_of, sees_images
 from langchain_cf_deepseek.redaction import is_credential_header
@@ -266,6 +268,15 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def _read_timeout(cls, value: Any) -> Any:
         # JSON has no pairs: what was dumped as (connect, read) comes back as a list.
         return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("http_client", "http_async_client")
+    @classmethod
+    def _check_http_client(cls, value: Any, field: ValidationInfo) -> Any:
+        kind = {"http_client": "Client", "http_async_client": "AsyncClient"}[str(field.field_name)]
+        if value is not None and not isinstance(value, getattr(library_of(type(value)), kind)):
+            msg = f"must be an `httpx.{kind}`, not {type(value).__name__}."
+            raise ValueError(msg)
+        return value
 
     @field_validator("output_version")
     @classmethod
@@ -538,7 +549,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         for option in endpoint.ignored_options:
             if getattr(gateway, option) is not None:
                 warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
-        body = self._get_request_payload(messages, stop=stop, **call)
+        body = self._body(messages, stop, call, endpoint)
         beta = endpoint.beta_url is not None and needs_beta(body)
         retries_there = gateway.max_attempts is not None
         default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
@@ -560,19 +571,28 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the JSON body of a request, the same for all ways to call the model."""
-        call = {name: value for name, value in kwargs.items() if name not in _BESIDE_THE_BODY}
+        messages = self._convert_input(input_).to_messages()
+        return self._body(messages, stop, kwargs, self._endpoint(kwargs.get("model")))
+
+    def _body(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        call: dict[str, Any],
+        endpoint: Endpoint,
+    ) -> dict[str, Any]:
+        parameters = {name: call[name] for name in call if name not in _BESIDE_THE_BODY}
         if stop:
-            call["stop"] = stop
-        if call.get("stream") and self._should_stream_usage(**kwargs):
-            call["stream_options"] = {"include_usage": True}
-        endpoint = self._endpoint(call.get("model"))
+            parameters["stop"] = stop
+        if call.get("stream") and self._should_stream_usage(**call):
+            parameters["stream_options"] = {"include_usage": True}
         profile = (
             profile_of(call["model"], routing=self.routing) if "model" in call else self.profile
         )
         body = build_body(
             self._default_params,
-            call,
-            self._convert_input(input_).to_messages(),
+            parameters,
+            messages,
             has_beta=endpoint.beta_url is not None,
             sees_images=sees_images(profile),
         )

@@ -26,11 +26,21 @@ from langchain_cf_deepseek.redaction import (
 
 _AT_THE_GATEWAY = "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission "
 _AT_CLOUDFLARE = "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the "
+_FOR_LOGS = (
+    "Give the token in `api_token` (CLOUDFLARE_API_TOKEN) the permission AI Gateway Read, and AI "
+    "Gateway Edit to write feedback: AI Gateway Run and Workers AI Read are not enough."
+)
 _OWN_KEY = (
     "Use a DeepSeek key of your own: set `api_key` (DEEPSEEK_API_KEY) with "
     '`routing="provider-native"`, or store one in the gateway.'
 )
 TRY_AGAIN = "Try again in a moment."
+
+NO_KEY = (
+    "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key in the "
+    "gateway and set `gateway_token` (CF_AIG_TOKEN)."
+)
+"""The hint of a request that had no key; one that had a wrong key has another."""
 
 FIRST_ERROR_STATUS = 400
 """The lowest HTTP status that means failure."""
@@ -46,12 +56,14 @@ class _Rule:
     statuses: frozenset[int] | None = None
     text: re.Pattern[str] | None = None
     origin: Origin | None = None
+    about_logs: bool = False
 
-    def fits(self, fault: "_Fault") -> bool:
+    def fits(self, fault: "_Fault", about_logs: bool) -> bool:
         return (
             (self.codes is None or fault.code in self.codes)
             and (self.statuses is None or fault.status in self.statuses)
             and (self.origin is None or self.origin == fault.origin)
+            and (about_logs or not self.about_logs)
             and (self.text is None or self.text.search(fault.message) is not None)
         )
 
@@ -64,6 +76,7 @@ def _rule(
     status: int | tuple[int, ...] | range | None = None,
     text: str | None = None,
     origin: Origin | None = None,
+    about_logs: bool = False,
 ) -> _Rule:
     codes = (code,) if isinstance(code, int) else code
     statuses = (status,) if isinstance(status, int) else status
@@ -74,10 +87,15 @@ def _rule(
         statuses=None if statuses is None else frozenset(statuses),
         text=None if text is None else re.compile(text, re.IGNORECASE),
         origin=origin,
+        about_logs=about_logs,
     )
 
 
 _RULES = (
+    # The logs API, whose token needs other permissions.
+    _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, code=(10000, 9106), about_logs=True),
+    _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, status=401, about_logs=True),
+    _rule(errors.CFDeepSeekPermissionDeniedError, _FOR_LOGS, status=403, about_logs=True),
     # Codes with several meanings, told apart by text or status.
     _rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
     _rule(
@@ -225,8 +243,7 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key in "
-        "the gateway and set `gateway_token` (CF_AIG_TOKEN).",
+        NO_KEY,
         status=401,
         text="governor",
     ),
@@ -261,6 +278,13 @@ _RULES = (
         status=402,
     ),
     _rule(errors.CFDeepSeekPermissionDeniedError, status=403),
+    _rule(
+        errors.CFDeepSeekLogNotFoundError,
+        "Check `gateway_id` (CLOUDFLARE_GATEWAY_ID). A log may come late (raise `wait`), and may "
+        "hold no bodies (`collect_log_payload`).",
+        status=404,
+        about_logs=True,
+    ),
     _rule(
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`, `routing` and `base_url`.",
@@ -306,14 +330,15 @@ def error_from_response(response: Any, *, body: object = None) -> CFDeepSeekErro
         body: The error where it came inside a stream: one event's JSON.
     """
     if body is None:
-        body = _decoded(response.content)
+        body = decoded(response.content)
     secrets = take_secrets(response.request)
     try:
         body = redact(body, secrets)
     except RecursionError:
         body = "JSON that is nested too deeply"
     fault = _read_fault(response, body)
-    rule = next(rule for rule in _RULES if rule.fits(fault))
+    about_logs = "/ai-gateway/" in response.request.url.path
+    rule = next(rule for rule in _RULES if rule.fits(fault, about_logs))
     return rule.error(
         fault.message,
         origin=fault.origin,
@@ -415,7 +440,8 @@ def _origin_of_text(response: Any, text: str) -> Origin:
     return "cloudflare-api" if _is_rest_host(response) else "gateway"
 
 
-def _decoded(content: bytes) -> object:
+def decoded(content: bytes) -> Any:
+    """Return the JSON value of a body, or its text where it is no JSON."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

@@ -6,6 +6,7 @@
     ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422: the request must change
     │   └── CFDeepSeekContextOverflowError   longer than the model's context
     ├── CFDeepSeekModelNotFoundError         404
+    ├── CFDeepSeekLogNotFoundError           404: no such log, or not yet
     ├── CFDeepSeekInsufficientFundsError     402: balance, credits, model needs your key
     ├── CFDeepSeekRateLimitError             429, retryable
     ├── CFDeepSeekSpendLimitError            429 of a budget, not retryable
@@ -48,6 +49,7 @@ __all__ = [
     "CFDeepSeekIncompleteStreamError",
     "CFDeepSeekInsufficientFundsError",
     "CFDeepSeekInvalidRequestError",
+    "CFDeepSeekLogNotFoundError",
     "CFDeepSeekModelNotFoundError",
     "CFDeepSeekPermissionDeniedError",
     "CFDeepSeekRateLimitError",
@@ -174,6 +176,10 @@ class CFDeepSeekContextOverflowError(CFDeepSeekInvalidRequestError, ContextOverf
 
 class CFDeepSeekModelNotFoundError(CFDeepSeekError, openai.NotFoundError, ModelNotFoundError):
     """No such model, route or address."""
+
+
+class CFDeepSeekLogNotFoundError(CFDeepSeekError, openai.NotFoundError):
+    """The gateway has no such log, or not yet, or no body in it."""
 
 
 class CFDeepSeekInsufficientFundsError(CFDeepSeekError, openai.APIStatusError):

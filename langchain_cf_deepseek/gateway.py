@@ -57,6 +57,9 @@ def _metadata(value: Any) -> Any:
     return dict(value)
 
 
+Metadata = Annotated[dict[str, str | int | float | bool], BeforeValidator(_metadata)]
+"""Tags of a log entry: at most five; strings, numbers or booleans; no key with `cf.`."""
+
 HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
 _HeaderList = Annotated[list[Annotated[str, AfterValidator(_list_item)]], Field(min_length=1)]
 _Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -115,9 +118,7 @@ class GatewayOptions(BaseModel):
     Opts the request into caching, for five minutes unless `cache_ttl` says otherwise.
     """
 
-    metadata: Annotated[dict[str, str | int | float | bool], BeforeValidator(_metadata)] | None = (
-        None
-    )
+    metadata: Metadata | None = None
     """Tags of the log entry: at most five; strings, numbers or booleans; no key with `cf.`."""
 
     collect_log: bool | None = None

@@ -1,51 +1,31 @@
 """The HTTP clients of one model: made on first use, small, closed when nobody needs them any more.
 
-They are those of httpx or httpx2, whichever the `openai` SDK stands on, with the SDK's limits.
+They are httpx's, with the SDK's limits; with the extra `fast`, async ones stand on aiohttp.
 """
 
 import asyncio
 import os
-import sys
 import threading
+import urllib.request
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from ssl import SSLContext
-from types import ModuleType
 from typing import Any, Self, TypeAlias
 
 import openai
 from langchain_openai.chat_models.base import global_ssl_context
 
+from langchain_cf_deepseek.http_library import http
 from langchain_cf_deepseek.routing import THIS_MACHINE
-
-_LIBRARIES = ("httpx", "httpx2")
 
 _CALLS = 16
 """How many calls share one client: its pool looks at every connection for every call."""
 
 _Keeper: TypeAlias = AsyncGenerator[None, None]
 """Keeps an async client open as long as its event loop."""
-
-
-@cache
-def library_of(kind: type) -> ModuleType:
-    """Return the HTTP library that a class of it, or a class that inherits from one, is from.
-
-    Raises:
-        TypeError: It is from none.
-    """
-    for base in kind.__mro__:
-        root = base.__module__.partition(".")[0]
-        if root in _LIBRARIES:
-            return sys.modules[root]
-    msg = f"{kind.__qualname__} is no class of {' or '.join(_LIBRARIES)}"
-    raise TypeError(msg)
-
-
-_http = library_of(openai.DefaultHttpxClient)
 
 
 @dataclass(eq=False)
@@ -93,7 +73,7 @@ class HttpClients:
         with process.lock:
             pool = _with_room(process.pools)
             if pool is None:
-                pool = _Pool(openai.DefaultHttpxClient(**_settings()))
+                pool = _Pool(openai.DefaultHttpxClient(**http_settings()))
                 # Not before the last call is done with it.
                 weakref.finalize(pool, pool.client.close)
                 process.pools.append(pool)
@@ -118,7 +98,7 @@ class HttpClients:
         pools = self._loops.setdefault(loop, [])
         pool = _with_room(pools)
         if pool is None:
-            client = openai.DefaultAsyncHttpxClient(**_settings())
+            client = openai.DefaultAsyncHttpxClient(**http_settings(), transport=_fast_transport())
             keeper = _close_with_loop(client)
             await anext(keeper)
             pool = _Pool(client, keeper)
@@ -156,8 +136,8 @@ async def _close_with_loop(client: Any) -> _Keeper:
         await client.aclose()
 
 
-def _settings() -> dict[str, Any]:
-    """The arguments of a client."""
+def http_settings() -> dict[str, Any]:
+    """Return the arguments of a client."""
     # A proxy of the environment is for other machines; asked for this one, it would ask itself.
     direct = dict.fromkeys(
         f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
@@ -165,10 +145,22 @@ def _settings() -> dict[str, Any]:
     return {"verify": _ssl_context(), "mounts": direct}
 
 
+def _fast_transport() -> Any:
+    """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
+    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
+        return None
+    try:
+        # Comes with the extra `fast`; its import takes some time.
+        from langchain_cf_deepseek.http_by_aiohttp import AiohttpTransport  # noqa: PLC0415
+    except ImportError:
+        return None
+    return AiohttpTransport(_ssl_context())
+
+
 @cache
 def _ssl_context() -> SSLContext:
     """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
     if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
-        own: SSLContext = _http.create_ssl_context()
+        own: SSLContext = http.create_ssl_context()
         return own
     return global_ssl_context

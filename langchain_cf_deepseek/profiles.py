@@ -24,6 +24,13 @@ def profile_of(model: str, *, routing: Routing = "provider-native") -> ModelProf
     return cast("ModelProfile", deepcopy(profile))
 
 
+def known_models(routing: Routing) -> list[str]:
+    """Return the names of the known models, as `model` takes them on `routing`."""
+    if routing == "provider-native":
+        return [name for name in PROFILES if "/" not in name]
+    return list(PROFILES)
+
+
 def sees_images(profile: ModelProfile | None) -> bool:
     """Return whether a model takes images; one that is not known gets the benefit of the doubt."""
     return profile is None or profile.get("image_inputs", True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _CREDENTIAL_HEADER = re.compile(
@@ -38,6 +39,11 @@ def take_secrets(request: Any) -> list[str]:
         if not _TECHNICAL_HEADER.fullmatch(name):
             secrets.append(value.removeprefix("Bearer "))
             request.headers[name] = _MASK
+    return maskable(secrets)
+
+
+def maskable(secrets: Iterable[str]) -> list[str]:
+    """Return those of `secrets` that are long enough to be one."""
     return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret != _MASK]
 
 

@@ -26,6 +26,12 @@ CREDENTIAL_VARIABLES = {
 }
 """The field of each credential and the environment variable it is read from."""
 
+ID_FORMS = {
+    "account_id": re.compile(r"[0-9a-f]{32}"),
+    "gateway_id": re.compile(r"[A-Za-z0-9_-]{1,64}"),
+}
+"""What an id looks like, by field."""
+
 
 @dataclass(frozen=True)
 class _Door:
@@ -76,6 +82,17 @@ _DOORS: dict[Routing, _Door] = {
         has_beta=False,
     ),
 }
+
+
+def sent_credentials(routing: Routing) -> frozenset[str]:
+    """Return the fields of the credentials that leave on `routing`."""
+    return frozenset(_DOORS[routing].credentials)
+
+
+def routing_of(base_url: str) -> Routing | None:
+    """Return the routing whose addresses end like `base_url`, if there is one."""
+    endings = {routing: door.url.rpartition("}")[2] for routing, door in _DOORS.items()}
+    return next((name for name, end in endings.items() if base_url.rstrip("/").endswith(end)), None)
 
 
 @dataclass(frozen=True)
@@ -157,12 +174,7 @@ class RouteSettings:
             secret: SecretStr | None = getattr(self, field)
             if not secret or not (value := secret.get_secret_value()):
                 continue
-            if not re.fullmatch(r"[\x21-\x7e]+", value):
-                msg = (
-                    f"`{field}` ({CREDENTIAL_VARIABLES[field]}) must be printable ASCII without "
-                    "white space: it travels in an HTTP header."
-                )
-                raise ValueError(msg)
+            check_credential(value, field, CREDENTIAL_VARIABLES[field])
             headers[header] = UnloggedText(f"Bearer {value}")
         if not headers and not self.has_own_headers:
             raise ValueError(self._missing_credential(door))
@@ -181,23 +193,13 @@ class RouteSettings:
         )
 
     def _base_url(self, door: _Door) -> str:
-        if self.account_id and not re.fullmatch(r"[0-9a-f]{32}", self.account_id):
-            msg = (
-                "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
-                f"hexadecimal digits, not {_shortened(self.account_id)}."
-            )
-            raise ValueError(msg)
-        if self.gateway_id and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.gateway_id):
-            msg = (
-                "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 letters,"
-                f" digits, '-' and '_', not {_shortened(self.gateway_id)}."
-            )
-            raise ValueError(msg)
+        if self.account_id:
+            check_account_id(self.account_id)
+        if self.gateway_id:
+            check_gateway_id(self.gateway_id)
         if self.base_url:
             return _checked_base_url(self.base_url)
-        if not self.account_id:
-            msg = "`account_id` is missing: pass it or set CLOUDFLARE_ACCOUNT_ID."
-            raise ValueError(msg)
+        check_account_id(self.account_id)
         if not self.gateway_id and door.gateway_in_url:
             msg = (
                 f"`gateway_id` is missing: routing {self.routing!r} needs it; pass it or set "
@@ -207,9 +209,73 @@ class RouteSettings:
         return door.url.format(account_id=self.account_id, gateway_id=self.gateway_id)
 
 
+def check_account_id(account_id: str | None) -> None:
+    """Refuse what is no id of an account.
+
+    Raises:
+        ValueError: It is missing or malformed.
+    """
+    if not account_id:
+        msg = "`account_id` is missing: pass it or set CLOUDFLARE_ACCOUNT_ID."
+        raise ValueError(msg)
+    if not ID_FORMS["account_id"].fullmatch(account_id):
+        # People paste tokens into the wrong field: nothing of what is no id is shown.
+        msg = (
+            "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
+            f"hexadecimal digits, not a text of {len(account_id)} characters."
+        )
+        raise ValueError(msg)
+
+
+def check_gateway_id(gateway_id: str) -> None:
+    """Refuse what is no name of a gateway.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    if not ID_FORMS["gateway_id"].fullmatch(gateway_id):
+        msg = (
+            "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 letters,"
+            f" digits, '-' and '_', not a text of {len(gateway_id)} characters."
+        )
+        raise ValueError(msg)
+
+
+def check_credential(value: str, field: str, variable: str) -> None:
+    """Refuse a credential that cannot travel; the text does not hold it.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    if not re.fullmatch(r"[\x21-\x7e]+", value):
+        msg = (
+            f"`{field}` ({variable}) must be printable ASCII without white space: it travels in "
+            "an HTTP header."
+        )
+        raise ValueError(msg)
+
+
 def _checked_base_url(base_url: str) -> str:
     named = "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL)"
-    url = base_url.rstrip("/")
+    url = checked_url(base_url, named, example="https://ai.example.com/deepseek")
+    if url.endswith("/chat/completions"):
+        msg = f"{named} must end before /chat/completions, which is added to it."
+        raise ValueError(msg)
+    return url
+
+
+def checked_url(url: str, named: str, *, example: str) -> str:
+    """Return an address to which a credential may be sent, without a slash at its end.
+
+    Args:
+        url: The address.
+        named: What a complaint calls it.
+        example: What a complaint shows.
+
+    Raises:
+        ValueError: It is malformed, or would send credentials in clear to another machine.
+    """
+    url = url.rstrip("/")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -217,7 +283,7 @@ def _checked_base_url(base_url: str) -> str:
         msg = f"{named} is not a URL: {error}."
         raise ValueError(msg) from None
     if parts.scheme not in {"http", "https"} or not host or re.search(r"[^\x21-\x7e]", url):
-        msg = f"{named} must be a whole URL such as https://ai.example.com/deepseek."
+        msg = f"{named} must be a whole URL such as {example}."
         raise ValueError(msg)
     if parts.username or parts.password:
         msg = f"{named} must not hold a user name or password: use the credential fields."
@@ -225,15 +291,7 @@ def _checked_base_url(base_url: str) -> str:
     if parts.query or parts.fragment:
         msg = f"{named} must end before '?' and '#': use `default_query` for a query."
         raise ValueError(msg)
-    if parts.path.endswith("/chat/completions"):
-        msg = f"{named} must end before /chat/completions, which is added to it."
-        raise ValueError(msg)
     if parts.scheme == "http" and host not in THIS_MACHINE:
         msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
         raise ValueError(msg)
     return url
-
-
-def _shortened(value: str) -> str:
-    # People paste tokens into the wrong field: show enough to recognise it, not enough to use it.
-    return f"{value[:4]!r}... ({len(value)} characters)"

@@ -2,13 +2,22 @@
 
 import difflib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from langchain_cf_deepseek.profiles import is_default_profile
 from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES
+
+VARIABLES = {
+    "routing": "CLOUDFLARE_AI_GATEWAY_ROUTING",
+    "account_id": "CLOUDFLARE_ACCOUNT_ID",
+    "gateway_id": "CLOUDFLARE_GATEWAY_ID",
+    **CREDENTIAL_VARIABLES,
+    "base_url": "CLOUDFLARE_AI_GATEWAY_BASE_URL",
+}
+"""The fields that have an environment variable, and its name."""
 
 # Settings of the parent class that mean nothing here, or something else than their name says.
 _REFUSED = {
@@ -62,9 +71,17 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             raise ValueError(msg)
 
 
-def hide_secrets(arguments: dict[str, Any]) -> None:
+def complaint(error: ValidationError) -> str:
+    """Return what the first fault of a model's settings is, without pydantic's decoration."""
+    first = error.errors()[0]
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
+    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}."
+
+
+def hide_secrets(arguments: dict[str, Any], names: Iterable[str] = CREDENTIAL_VARIABLES) -> None:
     """Wrap the credentials among `arguments` in place, so that no text of theirs shows them."""
-    for name in CREDENTIAL_VARIABLES:
+    for name in names:
         if isinstance(value := arguments.get(name), str):
             arguments[name] = SecretStr(value)
     if isinstance(headers := arguments.get("default_headers"), Mapping):

@@ -6,7 +6,6 @@ Nothing here waits or reads by itself, so sync and async calls share every rule.
 import asyncio
 import json
 import socket
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +22,7 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekIncompleteStreamError,
     CFDeepSeekTimeoutError,
 )
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.sse import BYTE_ORDER_MARK, DONE, EventDecoder
 
 _DRAIN_SECONDS = 1.0
@@ -193,16 +193,15 @@ class StreamReader:
 
     @contextmanager
     def _typed_errors(self) -> Iterator[None]:
-        # The classes of the HTTP library that made this response: httpx or httpx2.
-        http = sys.modules[type(self._response).__module__.partition(".")[0]]
+        library = library_of(type(self._response))
         try:
             yield
         except CFDeepSeekError:
             raise
-        except http.TimeoutException as error:
+        except library.TimeoutException as error:
             raise self._stalled(self._response.request.extensions["timeout"]["read"]) from error
         # anyio lets some TLS failures through as its own and as the system's errors.
-        except (http.RequestError, EndOfStream, OSError) as error:
+        except (library.RequestError, EndOfStream, OSError) as error:
             msg = f"the connection broke in the middle of the answer ({error})"
             raise self._broken(msg) from error
         except (ValueError, RecursionError) as error:

@@ -6,10 +6,8 @@ import random
 import time
 from collections.abc import (
     AsyncGenerator,
-    AsyncIterable,
     AsyncIterator,
     Generator,
-    Iterable,
     Iterator,
     Mapping,
 )
@@ -27,7 +25,8 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekError,
     CFDeepSeekTimeoutError,
 )
-from langchain_cf_deepseek.http_clients import HttpClients, library_of
+from langchain_cf_deepseek.http_clients import HttpClients
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.redaction import bare_request, take_secrets
 from langchain_cf_deepseek.stream_reader import StreamReader, read_completion
 
@@ -205,12 +204,12 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
         await asyncio.sleep(attempts.delay)
 
 
-def _body(response: Any) -> Iterable[bytes]:
+def _body(response: Any) -> Any:
     """Return the pieces of a body as they come."""
     return response.iter_bytes() if _is_encoded(response) else response.stream
 
 
-def _abody(response: Any) -> AsyncIterable[bytes]:
+def _abody(response: Any) -> Any:
     return response.aiter_bytes() if _is_encoded(response) else response.stream
 
 
@@ -252,34 +251,54 @@ def _built(client: Any, request: WireRequest) -> Any:
 
 def _timeout(client: Any, wished: Any) -> Any:
     """Return a timeout as one of the client's HTTP library, which may be another than the SDK's."""
-    http = library_of(type(client))
+    library = library_of(type(client))
     if wished is None:
         # A client's own, unless nobody has set it: the library's is too short to think in.
-        untouched = client.timeout == http.Timeout(_LIBRARY_TIMEOUT)
+        untouched = client.timeout == library.Timeout(_LIBRARY_TIMEOUT)
         wished = openai.DEFAULT_TIMEOUT if untouched else client.timeout
-    return http.Timeout(**wished.as_dict()) if hasattr(wished, "as_dict") else http.Timeout(wished)
+    if hasattr(wished, "as_dict"):
+        return library.Timeout(**wished.as_dict())
+    return library.Timeout(wished)
 
 
 @contextmanager
 def _typed_connection_errors(sent: Any) -> Iterator[None]:
-    http = library_of(type(sent))
+    library = library_of(type(sent))
     try:
         yield
-    except http.TimeoutException as error:
-        take_secrets(sent)
-        msg = "the request timed out before the answer began"
-        raise CFDeepSeekTimeoutError(
-            msg,
-            origin="connection",
-            request=bare_request(sent),
-            hint="Raise `timeout`, or try again in a moment.",
-        ) from error
-    except (http.RequestError, EndOfStream, OSError) as error:
-        take_secrets(sent)
-        msg = f"{sent.url.host} could not be reached: {error}"
-        raise CFDeepSeekConnectionError(
-            msg,
-            origin="connection",
-            request=bare_request(sent),
-            hint="Check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL), the network and its proxy.",
-        ) from error
+    except library.TimeoutException as error:
+        raise timed_out(sent) from error
+    except (library.RequestError, EndOfStream, OSError) as error:
+        raise unreachable(sent, error) from error
+
+
+def timed_out(
+    sent: Any, hint: str = "Raise `timeout`, or try again in a moment."
+) -> CFDeepSeekTimeoutError:
+    """Return the error of a request that waited too long for its answer; masks its credentials."""
+    take_secrets(sent)
+    return CFDeepSeekTimeoutError(
+        "the request timed out before the answer began",
+        origin="connection",
+        request=bare_request(sent),
+        hint=hint,
+    )
+
+
+def unreachable(
+    sent: Any, cause: object, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
+) -> CFDeepSeekConnectionError:
+    """Return the error of a request that had no answer; masks its credentials.
+
+    Args:
+        sent: The request.
+        cause: What the HTTP library says.
+        variable: Where `base_url` is read from.
+    """
+    take_secrets(sent)
+    return CFDeepSeekConnectionError(
+        f"{sent.url.host} could not be reached: {cause}",
+        origin="connection",
+        request=bare_request(sent),
+        hint=f"Check `base_url` ({variable}), the network and its proxy.",
+    )

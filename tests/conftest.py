@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,15 @@ PICTURE = base64.b64decode(
 """A PNG of one pixel."""
 
 Ask = Callable[..., AIMessage]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plain-http", action="store_true", help="as if aiohttp were not installed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--plain-http"):
+        sys.modules["aiohttp"] = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session")

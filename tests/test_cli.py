@@ -12,15 +12,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__, cli
-from langchain_cf_deepseek.cli import main
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__
+from langchain_cf_deepseek.cli import chat, main, shared
 from langchain_cf_deepseek.local import LocalGateway, gateway_error
 from langchain_cf_deepseek.routing import Routing
 
@@ -64,8 +64,11 @@ def on_a_terminal(*arguments: str) -> tuple[int, str]:
     controller, end = pty.openpty()
     with os.fdopen(end, "w") as stream, redirect_stdout(stream):
         status = main(arguments)
-    with os.fdopen(controller, "rb", buffering=0) as shown:
-        return status, shown.read(4096).decode().replace("\r\n", "\n")
+    pieces: list[bytes] = []
+    # What was written arrives in pieces; behind the last one is an error, for the other end closed.
+    with os.fdopen(controller, "rb", buffering=0) as shown, suppress(OSError):
+        pieces.extend(iter(lambda: shown.read(4096), b""))
+    return status, b"".join(pieces).decode().replace("\r\n", "\n")
 
 
 def command(*arguments: str) -> list[str]:
@@ -129,8 +132,8 @@ def test_version_is_the_version_of_the_package(capsys: pytest.CaptureFixture[str
 
 def test_the_choices_offered_are_those_of_the_model() -> None:
     thinking = ChatCloudflareDeepSeek.model_fields["thinking"].annotation
-    assert get_args(Routing) == cli._ROUTINGS
-    assert get_args(get_args(thinking)[0]) == cli._THINKING
+    assert get_args(Routing) == shared.ROUTINGS
+    assert get_args(get_args(thinking)[0]) == chat.THINKING
 
 
 @pytest.mark.parametrize(

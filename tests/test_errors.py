@@ -10,15 +10,14 @@ from langchain_core import exceptions as core
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import (
+    FAILURES,
     Fault,
     LocalGateway,
-    compat_error,
     deepseek_error,
     edge_error,
     gateway_error,
     policy_error,
     rest_error,
-    workers_ai_error,
 )
 from tests.conftest import PATHS, Ask
 
@@ -41,71 +40,66 @@ RETRYABLE = {"RateLimit", "API", "Timeout"}
 
 DEEPSEEK_WORD = "invalid_request_error"
 
-# fault, class, origin, code, what the hint must name
-CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
-    "gateway id unknown": (
-        gateway_error(2001, 400, "Please configure AI Gateway in the Cloudflare dashboard"),
-        "InvalidRequest",
-        "gateway",
-        2001,
-        "CLOUDFLARE_GATEWAY_ID",
-    ),
-    "upstream failed, as 400": (
-        gateway_error(2005, 400, "Failed to get response from provider"),
-        "API",
-        "gateway",
-        2005,
-        "Try again",
-    ),
-    "upstream failed, as 502": (
-        gateway_error(2005, 502, "Failed to get response from provider"),
-        "API",
-        "gateway",
-        2005,
-        "Try again",
-    ),
-    "upstream failed, in the older shape": (
-        gateway_error(2005, 400, "Failed to get response from provider", old=True),
-        "API",
-        "gateway",
-        2005,
-        "Try again",
-    ),
-    "provider unknown": (
-        gateway_error(2008, 400, "Invalid provider"),
-        "InvalidRequest",
-        "gateway",
-        2008,
-        "`model`",
-    ),
-    "compat body unreadable": (
-        gateway_error(2019, 400, "Chat completion bad format"),
-        "InvalidRequest",
-        "gateway",
-        2019,
-        "`model`",
-    ),
-    "stored key unknown": (
-        gateway_error(2040, 400, "Provider 'deepseek' has no BYOK credential named 'x'"),
-        "InvalidRequest",
-        "gateway",
-        2040,
-        "byok_alias",
-    ),
-    "schema of the catalogue": (
-        rest_error(7003, 400, "Model execution failed (User Input Error): field temperature"),
-        "InvalidRequest",
-        "gateway",
-        7003,
-        "",
-    ),
-    "no such address": (
-        rest_error(7003, 404, "Could not route to /accounts/x, perhaps your object identifier"),
-        "InvalidRequest",
-        "gateway",
-        7003,
-        "CLOUDFLARE_ACCOUNT_ID",
-    ),
+# What each known failure becomes: class, origin, code, what the hint must name.
+EXPECTED: dict[str, tuple[str, str, Any, str]] = {
+    "gateway-unknown": ("InvalidRequest", "gateway", 2001, "CLOUDFLARE_GATEWAY_ID"),
+    "provider-unknown": ("InvalidRequest", "gateway", 2008, "`model`"),
+    "compat-model": ("InvalidRequest", "gateway", 2019, "`model`"),
+    "no-route": ("InvalidRequest", "gateway", 7003, "CLOUDFLARE_ACCOUNT_ID"),
+    "model-unknown": ("ModelNotFound", "gateway", 7003, "catalogue"),
+    "model-schema": ("InvalidRequest", "gateway", 7003, ""),
+    "route-unknown": ("ModelNotFound", "gateway", 7003, "`model`"),
+    "no-candidate": ("InvalidRequest", "gateway", 2008, "`model`"),
+    "gateway-token": ("Authentication", "gateway", 2009, "CF_AIG_TOKEN"),
+    "cloudflare-token": ("Authentication", "gateway", 10000, "CLOUDFLARE_API_TOKEN"),
+    "cloudflare-token-unread": ("Authentication", "gateway", 9106, "CLOUDFLARE_API_TOKEN"),
+    "byok-alias-unknown": ("InvalidRequest", "gateway", 2040, "byok_alias"),
+    "own-key-required": ("InvalidRequest", "gateway", 2001, "no key to use"),
+    "stored-key-rejected": ("Authentication", "gateway", 2009, "CF_AIG_TOKEN"),
+    "cloudflares-key-rejected": ("API", "gateway", 2005, "Try again"),
+    "deepseek-key": ("Authentication", "deepseek", DEEPSEEK_WORD, "DEEPSEEK_API_KEY"),
+    "deepseek-key-missing": ("Authentication", "deepseek", None, "DEEPSEEK_API_KEY"),
+    "no-credits": ("InsufficientFunds", "gateway", 2021, "credits"),
+    "no-credits-native": ("InsufficientFunds", "gateway", 2021, "credits"),
+    "no-credits-compat": ("InsufficientFunds", "gateway", None, "credits"),
+    "not-sold": ("InsufficientFunds", "gateway", 2021, "DEEPSEEK_API_KEY"),
+    "payment-required": ("InsufficientFunds", "deepseek", None, "balance"),
+    "deepseek-balance": ("InsufficientFunds", "deepseek", DEEPSEEK_WORD, "balance"),
+    "spend-limit": ("SpendLimit", "gateway", 2045, "spend limit"),
+    "spend-limit-2041": ("SpendLimit", "gateway", 2041, "spend limit"),
+    "policy-budget": ("SpendLimit", "gateway", None, "limit"),
+    "workers-ai-allocation": ("SpendLimit", "gateway", 4006, "daily allocation"),
+    "workers-ai-limit": ("SpendLimit", "gateway", 3036, "daily allocation"),
+    "rate-limit": ("RateLimit", "gateway", 2003, "rate limit"),
+    "wholesale-rate": ("RateLimit", "gateway", 2021, "Try again"),
+    "wholesale-rate-2018": ("RateLimit", "gateway", 2018, "Try again"),
+    "wholesale-rate-7003": ("RateLimit", "gateway", 7003, "Try again"),
+    "workers-ai-capacity": ("RateLimit", "gateway", 3040, "Try again"),
+    "deepseek-rate": ("RateLimit", "deepseek", DEEPSEEK_WORD, "at the same time"),
+    "policy": ("PermissionDenied", "gateway", None, "policy"),
+    "guardrail-prompt": ("ContentBlocked", "gateway", 2016, "blocked the prompt"),
+    "guardrail-response": ("ContentBlocked", "gateway", 2017, "blocked the answer"),
+    "guardrail-rest": ("ContentBlocked", "gateway", 2017, "prompt or the answer"),
+    "guardrail-no-credits": ("InsufficientFunds", "gateway", 2021, "credits"),
+    "guardrail-down": ("API", "gateway", 7013, "Try again"),
+    "dlp-request": ("ContentBlocked", "gateway", 2029, "blocked the prompt"),
+    "dlp-request-424": ("ContentBlocked", "gateway", 2029, "blocked the prompt"),
+    "dlp-response": ("ContentBlocked", "gateway", 2030, "blocked the answer"),
+    "dlp-response-424": ("ContentBlocked", "gateway", 2030, "blocked the answer"),
+    "provider-failed": ("API", "gateway", 2005, "Try again"),
+    "provider-failed-502": ("API", "gateway", 2005, "Try again"),
+    "provider-failed-old": ("API", "gateway", 2005, "Try again"),
+    "route-timeout": ("API", "deepseek", None, "Try again"),
+    "deepseek-busy": ("API", "deepseek", DEEPSEEK_WORD, "Try again"),
+    "workers-ai-timeout": ("Timeout", "gateway", 3007, "Try again"),
+    "workers-ai-model": ("ModelNotFound", "gateway", 5007, "`model`"),
+    "too-large": ("InvalidRequest", "deepseek", None, ""),
+    "edge-block": ("PermissionDenied", "gateway", None, ""),
+    "edge-page": ("API", "gateway", None, "Try again"),
+}
+
+# Beside those: DeepSeek's own, and answers that are none. Fault, and the same as above.
+MORE: dict[str, tuple[Fault, str, str, Any, str]] = {
     "no such URI": (
         rest_error(7000, 400, "No route for that URI"),
         "InvalidRequest",
@@ -113,97 +107,12 @@ CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
         7000,
         "CLOUDFLARE_ACCOUNT_ID",
     ),
-    "gateway token wrong": (
-        gateway_error(2009, 401, "Unauthorized"),
-        "Authentication",
-        "gateway",
-        2009,
-        "CF_AIG_TOKEN",
-    ),
-    "Cloudflare token wrong": (
-        rest_error(10000, 401, "Authentication error"),
-        "Authentication",
-        "gateway",
-        10000,
-        "CLOUDFLARE_API_TOKEN",
-    ),
-    "DeepSeek key wrong": (
-        deepseek_error(401, "Authentication Fails, Your api key: ****0000 is invalid"),
-        "Authentication",
-        "deepseek",
-        DEEPSEEK_WORD,
-        "DEEPSEEK_API_KEY",
-    ),
-    "no DeepSeek key": (
-        Fault(status=401, body="Authentication Fails (governor)"),
-        "Authentication",
-        "deepseek",
-        None,
-        "DEEPSEEK_API_KEY",
-    ),
-    "no credits, compat": (
-        compat_error(402, "Insufficient balance; add money to your gateway or use BYOK"),
-        "InsufficientFunds",
-        "gateway",
-        None,
-        "credits",
-    ),
-    "no credits, 2021": (
-        rest_error(2021, 402, "Insufficient credits"),
-        "InsufficientFunds",
-        "gateway",
-        2021,
-        "credits",
-    ),
-    "model needs an own key": (
-        rest_error(2021, 402, "This model is not available via unified billing. Please use BYOK."),
-        "InsufficientFunds",
-        "gateway",
-        2021,
-        "DEEPSEEK_API_KEY",
-    ),
-    "wholesale rate": (
-        gateway_error(2021, 402, "Wholesale rate limit exceeded for this gateway"),
-        "RateLimit",
-        "gateway",
-        2021,
-        "Try again",
-    ),
-    "wholesale rate, other code": (
-        gateway_error(2018, 429, "Wholesale Rate limited"),
-        "RateLimit",
-        "gateway",
-        2018,
-        "Try again",
-    ),
-    "DeepSeek balance": (
-        deepseek_error(402, "Insufficient Balance", "unknown_error"),
-        "InsufficientFunds",
-        "deepseek",
-        DEEPSEEK_WORD,
-        "balance",
-    ),
-    "policy": (
-        policy_error(403, "Access denied by policy"),
-        "PermissionDenied",
-        "gateway",
-        None,
-        "policy",
-    ),
-    "edge block": (edge_error(), "PermissionDenied", "gateway", None, ""),
     "edge page": (
         edge_error(530, "<!DOCTYPE html><title>Origin is\nunreachable</title>", "text/html"),
         "API",
         "gateway",
         None,
         "Try again",
-    ),
-    "model not in the catalogue": (
-        rest_error(7003, 404, "Model not found: deepseek/x"),
-        "ModelNotFound",
-        "gateway",
-        7003,
-        "catalogue",
     ),
     "model unknown to DeepSeek": (
         deepseek_error(400, "The supported API model names are a, b, but you passed x."),
@@ -219,41 +128,6 @@ CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
         None,
         "base_url",
     ),
-    "guardrail, prompt": (
-        gateway_error(2016, 424, "Prompt blocked due to security configurations"),
-        "ContentBlocked",
-        "gateway",
-        2016,
-        "blocked the prompt",
-    ),
-    "guardrail, answer": (
-        gateway_error(2017, 424, "Response blocked due to security configurations"),
-        "ContentBlocked",
-        "gateway",
-        2017,
-        "blocked the answer",
-    ),
-    "guardrail, unified": (
-        rest_error(2017, 422, "Blocked due to security configurations"),
-        "ContentBlocked",
-        "gateway",
-        2017,
-        "prompt or the answer",
-    ),
-    "DLP, prompt": (
-        gateway_error(2029, 400, "Request content blocked due to DLP policy violations"),
-        "ContentBlocked",
-        "gateway",
-        2029,
-        "blocked the prompt",
-    ),
-    "DLP, answer": (
-        gateway_error(2030, 424, "Response content blocked due to DLP policy violations"),
-        "ContentBlocked",
-        "gateway",
-        2030,
-        "blocked the answer",
-    ),
     "moderation": (
         deepseek_error(400, "Content Exists Risk"),
         "ContentBlocked",
@@ -261,84 +135,6 @@ CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
         DEEPSEEK_WORD,
         "moderation",
     ),
-    "rate limit": (
-        gateway_error(2003, 429, "Rate limited"),
-        "RateLimit",
-        "gateway",
-        2003,
-        "rate limit",
-    ),
-    "spend limit": (
-        gateway_error(2045, 429, "Spend limit exceeded: rule 'r' (cost limit 1 per 60s)"),
-        "SpendLimit",
-        "gateway",
-        2045,
-        "spend limit",
-    ),
-    "spend limit, older code": (
-        gateway_error(2041, 429, "Spend limit exceeded: rule 'r'"),
-        "SpendLimit",
-        "gateway",
-        2041,
-        "spend limit",
-    ),
-    "policy budget": (
-        policy_error(429, "Spending limit exceeded", bucket="b", spent=1000.42, limit=1000),
-        "SpendLimit",
-        "gateway",
-        None,
-        "limit",
-    ),
-    "DeepSeek concurrency": (
-        deepseek_error(429, "Too many requests. Your concurrency is 26", "rate_limit_error"),
-        "RateLimit",
-        "deepseek",
-        DEEPSEEK_WORD,
-        "at the same time",
-    ),
-    "Workers AI allocation": (
-        workers_ai_error(4006, 429, "you have used up your daily free allocation"),
-        "SpendLimit",
-        "gateway",
-        4006,
-        "daily allocation",
-    ),
-    "Workers AI capacity": (
-        workers_ai_error(3040, 429, "Capacity temporarily exceeded"),
-        "RateLimit",
-        "gateway",
-        3040,
-        "Try again",
-    ),
-    "Workers AI model": (
-        workers_ai_error(5007, 400, "AiError: No such model @cf/x"),
-        "ModelNotFound",
-        "gateway",
-        5007,
-        "`model`",
-    ),
-    "Workers AI timeout": (
-        workers_ai_error(3007, 408, "timed out"),
-        "Timeout",
-        "gateway",
-        3007,
-        "Try again",
-    ),
-    "guardrail scanner down": (
-        gateway_error(7013, 503, "Guardrails unavailable"),
-        "API",
-        "gateway",
-        7013,
-        "Try again",
-    ),
-    "DeepSeek busy": (
-        deepseek_error(503, "Service is too busy.", "service_unavailable_error"),
-        "API",
-        "deepseek",
-        DEEPSEEK_WORD,
-        "Try again",
-    ),
-    "route timed out": (Fault(status=504), "API", "deepseek", None, "Try again"),
     "context overflow": (
         deepseek_error(
             400, "This model's maximum context length is 1048576 tokens. However, you requested 2M"
@@ -355,7 +151,6 @@ CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
         DEEPSEEK_WORD,
         "",
     ),
-    "too large": (Fault(status=413), "InvalidRequest", "deepseek", None, ""),
     "wrong media type": (
         Fault(status=415, body="Expected JSON"),
         "InvalidRequest",
@@ -404,6 +199,13 @@ CASES: dict[str, tuple[Fault, str, str, Any, str]] = {
 }
 
 
+CASES = MORE | {name: (FAILURES[name].fault, *row) for name, row in EXPECTED.items()}
+
+
+def test_every_known_failure_has_its_row() -> None:
+    assert list(EXPECTED) == list(FAILURES)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_each_failure_becomes_its_class(gw: LocalGateway, ask: Ask, case: str) -> None:
     fault, kind, origin, code, hint = CASES[case]
@@ -419,7 +221,7 @@ def test_each_failure_becomes_its_class(gw: LocalGateway, ask: Ask, case: str) -
     assert (error.origin, error.code, error.status_code) == (origin, code, fault.status)
     assert hint in error.hint
     assert error.hint in str(error)
-    assert ("log_id" in error.gateway) is (case not in {"edge block", "edge page"})
+    assert ("log_id" in error.gateway) is ("cf-aig-log-id" not in fault.headers)
     assert error.gateway.get("log_id", "") in str(error)
     for secret in (gw.api_key, gw.gateway_token):
         assert secret not in str(error) + repr(error.__dict__)
@@ -557,10 +359,10 @@ def test_what_cannot_pass_is_not_tried_again(gw: LocalGateway, ask: Ask, fault: 
 
 
 def test_attempts_left_to_the_gateway_are_not_multiplied(gw: LocalGateway, ask: Ask) -> None:
-    gw.fault(status=503)
+    gw.fault(status=503, times=3)
     with pytest.raises(errors.CFDeepSeekAPIError):
         ask(gw.chat_model(gateway={"max_attempts": 3}), "Hello")
-    assert len(gw.requests) == 1
+    assert (len(gw.requests), gw.upstream_calls) == (1, 3)
     assert gw.requests[0].headers["cf-aig-max-attempts"] == "3"
 
 

@@ -7,11 +7,21 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.load import dumpd
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from langchain_core.messages.tool import tool_call
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.tools import tool
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.dialect.answer import _text_chunk
 from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
 from tests.conftest import PATHS, PICTURE, Ask
 
@@ -266,6 +276,21 @@ def test_parameters_go_out_under_deepseeks_names(gw: LocalGateway, ask: Ask) -> 
     assert {k: v for k, v in body.items() if k in stream} in ({}, stream)
 
 
+def test_probabilities_come_for_each_token_of_answer_and_reasoning(
+    gw: LocalGateway, ask: Ask
+) -> None:
+    gw.reply(content="Two words.", reasoning="Count them.")
+    message = ask(gw.chat_model(logprobs=True, top_logprobs=2), "Hello")
+    given = message.response_metadata["logprobs"]
+    assert {
+        part: [(entry["token"], len(entry["top_logprobs"])) for entry in entries]
+        for part, entries in given.items()
+    } == {
+        "content": [("Two", 2), (" words", 2), (".", 2)],
+        "reasoning_content": [("Count", 2), (" them", 2), (".", 2)],
+    }
+
+
 def test_stop_ends_the_answer_before_the_word(gw: LocalGateway, ask: Ask) -> None:
     gw.reply(content="one two STOP three", reasoning="Counting.")
     assert ask(gw.chat_model(), "Count", stop=["STOP"]).content == "one two "
@@ -429,3 +454,20 @@ def test_the_versions_in_play_are_traced(gw: LocalGateway) -> None:
     llm: ChatCloudflareDeepSeek = gw.chat_model()
     assert llm.metadata is not None
     assert {"langchain-openai", "langchain-cf-deepseek"} <= llm.metadata["lc_versions"].keys()
+
+
+def test_a_copied_chunk_is_what_its_constructor_makes() -> None:
+    kwargs = {"reasoning_content": "Hm."}
+    copied = _text_chunk("Hi", kwargs, {"id": "1"})
+    made = ChatGenerationChunk(
+        message=AIMessageChunk(
+            content="Hi", additional_kwargs=kwargs, response_metadata={"id": "1"}
+        )
+    )
+    assert copied == made
+    assert dumpd(copied.message) == dumpd(made.message)
+    assert (copied + copied).model_dump() == (made + made).model_dump()
+    other = _text_chunk("Ho", {}, {}).message
+    assert isinstance(other, AIMessageChunk)
+    other.tool_calls.append(tool_call(name="f", args={}, id="1"))
+    assert _text_chunk("Ho", {}, {}).message.model_dump()["tool_calls"] == []

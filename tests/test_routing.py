@@ -187,7 +187,7 @@ UNIFIED: dict[str, Any] = {
             NATIVE | {"account_id": ACCOUNT.upper()},
             (
                 "`account_id` (CLOUDFLARE_ACCOUNT_ID) must be the account's 32 lower-case "
-                "hexadecimal digits, not '0123'... (32 characters)."
+                "hexadecimal digits, not a text of 32 characters."
             ),
         ),
         (
@@ -202,7 +202,7 @@ UNIFIED: dict[str, Any] = {
             (
                 "`gateway_id` (CLOUDFLARE_GATEWAY_ID) must be the gateway's name, up to 64 "
                 "letters, "
-                "digits, '-' and '_', not 'my g'... (10 characters)."
+                "digits, '-' and '_', not a text of 10 characters."
             ),
         ),
         (

@@ -173,6 +173,8 @@ class Answer:
         if isinstance(content, list):
             content += [{**call, "type": "tool_call_chunk"} for call in tool_calls]
             metadata["output_version"] = "v1"
+        elif not tool_calls and not usage and not generation_info:
+            return _text_chunk(content, additional_kwargs, metadata)
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content=content,
@@ -349,6 +351,29 @@ class Answer:
         if text:
             blocks.append({"type": "text", "text": text, "index": "lc_txt_0"})
         return blocks, additional_kwargs
+
+
+_EMPTY_CHUNK = ChatGenerationChunk(message=AIMessageChunk(content=""))
+
+
+def _text_chunk(
+    text: str, additional_kwargs: dict[str, Any], metadata: dict[str, Any]
+) -> ChatGenerationChunk:
+    """Return a chunk of text or reasoning, which most are, in half the time of its constructor.
+
+    What the constructor would derive from the arguments is what it derived from none: no call.
+    """
+    message = _EMPTY_CHUNK.message.model_copy(
+        update={
+            "content": text,
+            "additional_kwargs": additional_kwargs,
+            "response_metadata": metadata,
+            "tool_calls": [],
+            "invalid_tool_calls": [],
+            "tool_call_chunks": [],
+        }
+    )
+    return _EMPTY_CHUNK.model_copy(update={"message": message, "text": text})
 
 
 def _usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:

@@ -6,7 +6,7 @@ what the model says is pretended too, unless a real one is put behind it as `ups
 
 Example:
     ```python
-    from langchain_cf_deepseek.local import LocalGateway
+    from langchain_cf_deepseek.local import Guardrails, LocalGateway, Rules
 
     with LocalGateway() as gateway:
         llm = gateway.chat_model()
@@ -16,10 +16,19 @@ Example:
         gateway.fault(then="cut", after_chunks=3)
         for chunk in llm.stream("Why is the sky blue?"):
             print(chunk.content)
+
+        gateway.fail_next("spend-limit")
+
+    with LocalGateway(rules=Rules(guardrails=Guardrails(prompt=["bomb"]))) as gateway:
+        gateway.chat_model().invoke("How is a bomb built?")
     ```
 """
 
+from langchain_cf_deepseek.local.attempts import Retries
+from langchain_cf_deepseek.local.auto_router import AutoRouter
+from langchain_cf_deepseek.local.dlp import DlpProfile
 from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.failures import FAILURES, Failure
 from langchain_cf_deepseek.local.faults import (
     Fault,
     compat_error,
@@ -30,18 +39,37 @@ from langchain_cf_deepseek.local.faults import (
     rest_error,
     workers_ai_error,
 )
+from langchain_cf_deepseek.local.guardrails import Guardrails
 from langchain_cf_deepseek.local.local_gateway import LocalGateway
 from langchain_cf_deepseek.local.models import MODELS, Model
+from langchain_cf_deepseek.local.rate_limit import RateLimit
+from langchain_cf_deepseek.local.readings import Readings
 from langchain_cf_deepseek.local.replies import Reply, ToolCall
+from langchain_cf_deepseek.local.routes import Route, RouteStep
+from langchain_cf_deepseek.local.rules import Rules
+from langchain_cf_deepseek.local.spending import Policy, SpendLimit
 
 __all__ = [
+    "FAILURES",
     "MODELS",
+    "AutoRouter",
+    "DlpProfile",
+    "Failure",
     "Fault",
+    "Guardrails",
     "LocalGateway",
     "Model",
+    "Policy",
+    "RateLimit",
+    "Readings",
     "RecordedRequest",
     "Reply",
+    "Retries",
+    "Route",
+    "RouteStep",
     "Routing",
+    "Rules",
+    "SpendLimit",
     "ToolCall",
     "compat_error",
     "deepseek_error",

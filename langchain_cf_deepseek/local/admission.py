@@ -6,19 +6,20 @@ gateway host account and token come before the gateway, the provider and the pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_cf_deepseek.local.envelopes import (
     BAD_TOKEN,
-    GATEWAY_ERRORS,
     NO_ROUTE,
     deepseek_refusal,
-    gateway_refusal,
+    refusal,
     rest_refusal,
 )
 from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError
 from langchain_cf_deepseek.local.models import Model
+from langchain_cf_deepseek.local.naming import take_prefix
+from langchain_cf_deepseek.local.readings import Readings
 
 NATIVE_ENDPOINTS = {
     "chat/completions": "chat/completions",
@@ -29,13 +30,10 @@ NATIVE_ENDPOINTS = {
 }
 """DeepSeek's paths, and what each of them is."""
 
-METHODS = {"chat/completions": "POST", "models": "GET"}
+DEFAULT_ALIAS = "default"
+"""The stored key of requests that name none; the only one on the REST host."""
 
-AUTO_ROUTER_FACTS = {
-    "cf-aig-routed-model": "@cf/deepseek-ai/deepseek-v4-flash-0731",
-    "cf-aig-routing-reason": "cost_optimal_within_pool",
-    "cf-aig-routing-decision-id": "local-decision",
-}
+METHODS = {"chat/completions": "POST", "models": "GET"}
 
 
 @dataclass(frozen=True)
@@ -48,16 +46,29 @@ class Settings:
     api_key: str
     cloudflare_api_token: str
     authenticated: bool
-    stored_key: bool
+    stored_keys: Mapping[str, str]
+    byok_only: bool
     models: Mapping[str, Model]
     upstream: bool
+    readings: Readings
+
+
+Take = Callable[[Call, str], bool]
+"""Notes whom a call is for, if it knows the name of the model."""
 
 
 class Admission:
-    """The checks of the three doors, each a step of a call."""
+    """The checks of the doors, each a step of a call."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, named: Sequence[Take]) -> None:
+        """Prepare the checks.
+
+        Args:
+            settings: Who may use the gateway.
+            named: Who knows names that are no provider's: routes, the Auto Router.
+        """
         self._settings = settings
+        self._takes = (*named, take_prefix)
 
     async def gateway_token(self, call: Call, proceed: Proceed) -> Answer:
         """Gateway host: account and gateway token, which fail alike."""
@@ -66,26 +77,27 @@ class Admission:
         if call.account != settings.account_id or (
             settings.authenticated and token != f"Bearer {settings.gateway_token}"
         ):
-            raise gateway_refusal(2009)
+            raise refusal(call, 2009)
         return await proceed()
 
     async def gateway_id(self, call: Call, proceed: Proceed) -> Answer:
         """Gateway host: the gateway exists. `default` comes into being on first use."""
         if call.gateway not in {self._settings.gateway_id, "default"}:
-            raise gateway_refusal(2001)
+            raise refusal(call, 2001)
         return await proceed()
 
     async def native_endpoint(self, call: Call, proceed: Proceed) -> Answer:
         """Provider-native: everything below `/deepseek` is DeepSeek's, its empty 404 included."""
         provider, _, path = call.endpoint.partition("/")
         if provider != "deepseek":
-            raise gateway_refusal(2008)
+            raise refusal(call, 2008)
         endpoint = NATIVE_ENDPOINTS.get(path)
         if endpoint is None:
             raise RefusedError(Answer(404, b"", None))
         if call.request.method != METHODS[endpoint]:
             raise RefusedError(Answer(405, b"", None))
-        call.endpoint = endpoint
+        call.endpoint, call.provider = endpoint, provider
+        call.beta = path.startswith("beta/")
         call.model = _requested_model(call) or ""
         return await proceed()
 
@@ -93,9 +105,9 @@ class Admission:
         """Compat: the prefix of the model names the provider."""
         requested = _requested_model(call)
         if requested is None or "/" not in requested:
-            raise gateway_refusal(2019)
-        if not self._take_prefix(call, requested.removeprefix("workers-ai/")):
-            raise gateway_refusal(2008, f"Model not found: {requested}")
+            raise refusal(call, 2019)
+        if not self._take(call, requested.removeprefix("workers-ai/")):
+            raise refusal(call, 2008, f"Model not found: {requested}")
         return await proceed()
 
     async def provider_key(self, call: Call, proceed: Proceed) -> Answer:
@@ -104,19 +116,37 @@ class Admission:
         In front of an upstream the caller's key is for the upstream to judge.
         """
         settings = self._settings
-        authorization = call.request.headers.get("authorization")
         if settings.upstream or call.elsewhere:
             return await proceed()
+        authorization = call.request.headers.get("authorization")
         if authorization is None:
-            if not settings.stored_key:
-                raise RefusedError(Answer(401, b"Authentication Fails (governor)", "text/plain"))
-        elif authorization != f"Bearer {settings.api_key}":
+            authorization = self._stored(call)
+        if authorization != f"Bearer {settings.api_key}":
             raise deepseek_refusal(
                 401,
                 f"Authentication Fails, Your api key: ****{authorization[-4:]} is invalid",
                 "authentication_error",
             )
         return await proceed()
+
+    def _stored(self, call: Call) -> str:
+        """Read the header that the gateway puts in, where the caller brought no key."""
+        keys = self._settings.stored_keys
+        alias = call.request.headers.get("cf-aig-byok-alias", DEFAULT_ALIAS)
+        if alias in keys:
+            return f"Bearer {keys[alias]}"
+        if alias != DEFAULT_ALIAS:
+            raise refusal(call, 2040, alias=alias, known=", ".join(keys) or "none")
+        self._needs_own_key(call)
+        if code := self._settings.readings.missing_key_code:
+            raise refusal(call, code)
+        raise RefusedError(Answer(401, b"Authentication Fails (governor)", "text/plain"))
+
+    def _needs_own_key(self, call: Call) -> None:
+        """Refuse to let Cloudflare pay, if the gateway or the request forbids it."""
+        by_gateway = self._settings.byok_only and call.is_at(self._settings.gateway_id)
+        if by_gateway or call.request.headers.get("cf-aig-no-wholesale") == "true":
+            raise refusal(call, 2001, "A provider key of your own is required")
 
     async def api_token(self, call: Call, proceed: Proceed) -> Answer:
         """REST host: the token is checked before the path is looked at."""
@@ -140,7 +170,7 @@ class Admission:
     async def rest_gateway(self, call: Call, proceed: Proceed) -> Answer:
         """REST host: a gateway is optional, but a named one must exist."""
         if call.gateway not in {None, self._settings.gateway_id, "default"}:
-            raise rest_refusal(400, (2001, GATEWAY_ERRORS[2001][1]))
+            raise refusal(call, 2001)
         return await proceed()
 
     async def rest_model(self, call: Call, proceed: Proceed) -> Answer:
@@ -150,37 +180,23 @@ class Admission:
             message = "Model execution failed (User Input Error): field 'model' is missing"
             raise rest_refusal(400, (7003, message))
         settings = self._settings
-        known = self._take_prefix(call, requested)
-        if requested.startswith("dynamic/"):
-            known = call.gateway == settings.gateway_id
-        elif requested.startswith("deepseek/"):
+        known = self._take(call, requested)
+        if requested.startswith("deepseek/"):
             known = call.model in settings.models or settings.upstream
         if not known:
-            raise rest_refusal(404, (7003, f"Model not found: {requested}"))
+            raise refusal(call, 7003, model=requested)
         entry = settings.models.get(call.model)
-        call.billed = not settings.stored_key
-        if call.billed and entry is not None and not entry.billed and not settings.upstream:
+        call.billed = DEFAULT_ALIAS not in settings.stored_keys
+        if not call.billed:
+            return await proceed()
+        self._needs_own_key(call)
+        if entry is not None and not entry.billed and not settings.upstream:
             message = "This model is not available via unified billing. Please use BYOK."
             raise rest_refusal(402, (2021, message))
         return await proceed()
 
-    def _take_prefix(self, call: Call, requested: str) -> bool:
-        """Find out who serves a prefixed model; the answer is False when nobody does."""
-        prefix, _, rest = requested.partition("/")
-        if prefix == "deepseek":
-            call.model = rest
-            return True
-        call.elsewhere = True
-        call.model = requested
-        if prefix == "dynamic":
-            call.model = next(iter(self._settings.models))
-            call.facts |= {"cf-aig-model": call.model, "cf-aig-provider": "deepseek"}
-        elif requested == "cloudflare/auto":
-            call.model = AUTO_ROUTER_FACTS["cf-aig-routed-model"]
-            call.facts |= AUTO_ROUTER_FACTS
-        elif prefix.startswith("custom-"):
-            call.model = rest
-        return prefix in {"dynamic", "@cf"} or call.model != requested
+    def _take(self, call: Call, name: str) -> bool:
+        return any(take(call, name) for take in self._takes)
 
 
 def _requested_model(call: Call) -> str | None:

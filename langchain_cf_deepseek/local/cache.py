@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream
+from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream, replay
 
 MIN_TTL = 60
 MAX_TTL = 30 * 24 * 3600
@@ -56,7 +56,7 @@ class Cache:
             entry = self._entries.get(key)
         if entry is not None and entry.expires > self._clock():
             call.facts["cf-aig-cache-status"] = "HIT"
-            body = _replay(entry.pieces) if entry.streamed else entry.pieces[0]
+            body = replay(entry.pieces) if entry.streamed else entry.pieces[0]
             return Answer(entry.status, body, entry.content_type, dict(entry.headers))
         return self._keeping(await proceed(), key, ttl)
 
@@ -92,11 +92,6 @@ class Cache:
             self._entries.move_to_end(key)
             if len(self._entries) > MAX_ENTRIES:
                 self._entries.popitem(last=False)
-
-
-async def _replay(pieces: tuple[bytes, ...]) -> Stream:
-    for piece in pieces:
-        yield piece
 
 
 def _ttl(headers: dict[str, str]) -> int | None:

@@ -46,6 +46,9 @@ UsageChunk = Literal["deepseek", "catalogue"]
 
 CONTEXT_TOKENS = 1_048_576
 MAX_USER_ID_BYTES = 512
+NO_PREFIX = (
+    'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
+)
 
 
 class DeepSeek:
@@ -87,7 +90,7 @@ class DeepSeek:
         return Answer(200, b"\n" * self._keep_alive + body)
 
     def _in_catalogue_form(self, call: Call) -> bool:
-        if call.routing != "unified":
+        if not call.on_rest_host:
             return False
         if self._usage_chunk is not None:
             return self._usage_chunk == "catalogue"
@@ -107,6 +110,10 @@ class DeepSeek:
             chat = ChatCompletionRequest(body)
         except ValueError as error:
             raise RefusedError(Answer(400, _parse_error(str(error)), "text/plain")) from error
+        if not call.beta and any(
+            message.get("prefix") for message in call.request.body["messages"]
+        ):
+            raise deepseek_refusal(400, NO_PREFIX)
         name = chat.model
         model = self._models.get(name)
         if model is None and call.elsewhere:

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import DEEPSEEK_ERROR_TYPE, RefusedError, json_answer
+from langchain_cf_deepseek.local.exchange import (
+    DEEPSEEK_ERROR_TYPE,
+    Call,
+    Origin,
+    RefusedError,
+    json_answer,
+)
 
 GATEWAY_ERRORS: dict[int, tuple[int, str]] = {
     2001: (400, "Please configure AI Gateway in the Cloudflare dashboard"),
+    2003: (429, "Rate limited"),
     2005: (400, "Failed to get response from provider"),
     2008: (400, "Invalid provider"),
     2009: (401, "Unauthorized"),
+    2016: (424, "Prompt blocked due to security configurations"),
+    2017: (424, "Response blocked due to security configurations"),
     2019: (400, "Chat completion bad format"),
+    2021: (402, "Insufficient balance; add money to your gateway or use BYOK"),
+    2029: (400, "Request content blocked due to DLP policy violations"),
+    2030: (400, "Response content blocked due to DLP policy violations"),
+    2040: (400, "Provider 'deepseek' has no BYOK credential named '{alias}' (configured: {known})"),
+    2041: (429, "Spend limit exceeded: {rule}"),
+    2045: (429, "Spend limit exceeded: {rule}"),
+    7003: (404, "Model not found: {model}"),
+    7013: (503, "Guardrails are unavailable"),
 }
 """Code -> HTTP status and text, for the errors that this gateway raises on its own account."""
 
+UPSTREAM_FAILED = 2005
 BAD_TOKEN = (10000, "Authentication error")
 NO_ROUTE = (7000, "No route for that URI")
 
@@ -87,15 +105,37 @@ def deepseek_body(
     return {"error": {"message": message, "type": type_, "param": None, "code": code}}
 
 
-def gateway_refusal(code: int, message: str | None = None) -> RefusedError:
-    """Refuse as the gateway host does."""
-    status, text = GATEWAY_ERRORS[code]
-    return RefusedError(json_answer(status, gateway_body(code, status, message or text)))
+def origin_of(code: int) -> Origin:
+    """Tell whether a code of the gateway means that the provider did not answer."""
+    return "unreachable" if code == UPSTREAM_FAILED else "gateway"
+
+
+def refusal(
+    call: Call, code: int, message: str | None = None, *, status: int | None = None, **facts: object
+) -> RefusedError:
+    """Refuse with one of the gateway's codes, in the shape of the host that was called.
+
+    Args:
+        call: The call to refuse.
+        code: One of `GATEWAY_ERRORS`.
+        message: Instead of the text that belongs to the code.
+        status: Instead of the status that belongs to the code.
+        **facts: What the text leaves open.
+    """
+    usual_status, text = GATEWAY_ERRORS[code]
+    status = status or usual_status
+    message = message or text.format(**facts)
+    body = rest_body((code, message)) if call.on_rest_host else gateway_body(code, status, message)
+    answer = json_answer(status, body)
+    answer.origin = origin_of(code)
+    return RefusedError(answer)
 
 
 def rest_refusal(status: int, *errors: tuple[int, str]) -> RefusedError:
     """Refuse as the REST host does."""
-    return RefusedError(json_answer(status, rest_body(*errors)))
+    answer = json_answer(status, rest_body(*errors))
+    answer.origin = "gateway"
+    return RefusedError(answer)
 
 
 def deepseek_refusal(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Routing = Literal["provider-native", "unified", "compat"]
 """The three doors: `/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+
+Door = Routing | Literal["universal"]
+"""Those, and the older one that takes several requests at once."""
+
+Origin = Literal["provider", "unreachable", "gateway"]
+"""Whose answer it is: the provider's, the gateway's because it got none, or the gateway's own."""
 
 Stream = AsyncGenerator[bytes, None]
 
@@ -40,6 +47,7 @@ class Answer:
     body: bytes | Stream
     content_type: str | None = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    origin: Origin = "provider"
 
 
 class RefusedError(Exception):
@@ -56,7 +64,7 @@ class Call:
 
     request: RecordedRequest
     raw: bytes
-    routing: Routing
+    routing: Door
     account: str
     gateway: str | None
     """The gateway's id, from the path or from `cf-aig-gateway-id`."""
@@ -64,14 +72,35 @@ class Call:
     """What follows the base URL, `chat/completions` for instance."""
     reset: Callable[[], Awaitable[None]]
     """Breaks the TCP connection of this call."""
+    beta: bool = False
+    """Whether it came by DeepSeek's `/beta` path."""
+    log_id: str = ""
+    """The id of the log entry, whether or not the caller is told."""
     model: str = ""
     """The model as the provider knows it, without the gateway's prefix."""
+    provider: str = ""
+    """Who serves the model, in Cloudflare's spelling, as soon as it is known."""
     elsewhere: bool = False
     """Whether the model is not DeepSeek's own: a route, a custom provider, Workers AI."""
     billed: bool = False
     """Whether Cloudflare pays the provider, because nobody brought a key."""
     facts: dict[str, str] = field(default_factory=dict)
     """Response headers that the gateway adds."""
+
+    @property
+    def on_rest_host(self) -> bool:
+        """Whether the call came to the REST host, which has error bodies of its own."""
+        return self.routing == "unified"
+
+    def is_at(self, gateway_id: str) -> bool:
+        """Whether the call is for a gateway; one that names none is for `default`."""
+        return (self.gateway or "default") == gateway_id
+
+    def rewrite(self, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Go on with another body, and with some headers changed."""
+        merged = {**self.request.headers, **(headers or {})}
+        self.request = replace(self.request, body=body, headers=merged)
+        self.raw = dump(body)
 
     def provider_body(self) -> bytes:
         """The body for the provider: as received, but for the prefix of the model."""
@@ -95,8 +124,58 @@ def dump(payload: object) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
+def parsed(raw: bytes | str) -> Any:
+    """Parse JSON; None stands for what is none."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
 def json_answer(
     status: int, payload: object, content_type: str | None = "application/json"
 ) -> Answer:
     """Make an answer with a JSON body."""
     return Answer(status, dump(payload), content_type)
+
+
+async def outcome(proceed: Proceed) -> Answer:
+    """Return what comes of a call, a refusal too."""
+    try:
+        return await proceed()
+    except RefusedError as refused:
+        return refused.answer
+
+
+async def in_turn(
+    call: Call,
+    tries: Sequence[Callable[[], Awaitable[Answer]]],
+    fails: Callable[[Answer], bool],
+) -> Answer:
+    """Try one after another until one does not fail; if all do, the last answer counts.
+
+    What the gateway would say about a try that failed is not said about the next one.
+    """
+    facts = dict(call.facts)
+    for attempt in tries[:-1]:
+        answer = await attempt()
+        if not fails(answer):
+            return answer
+        if not isinstance(answer.body, bytes):
+            await answer.body.aclose()
+        call.facts = dict(facts)
+    return await tries[-1]()
+
+
+async def replay(pieces: Sequence[bytes]) -> Stream:
+    """Send pieces as a stream."""
+    for piece in pieces:
+        yield piece
+
+
+async def held(body: bytes | Stream) -> list[bytes]:
+    """Wait for the whole of a body, and return its pieces."""
+    if isinstance(body, bytes):
+        return [body]
+    async with aclosing(body):
+        return [piece async for piece in body]

@@ -11,13 +11,14 @@ from langchain_cf_deepseek.local.envelopes import (
     compat_body,
     deepseek_body,
     gateway_body,
+    origin_of,
     policy_body,
     rest_body,
     workers_ai_body,
 )
-from langchain_cf_deepseek.local.exchange import DEEPSEEK_ERROR_TYPE, Answer, dump
+from langchain_cf_deepseek.local.exchange import DEEPSEEK_ERROR_TYPE, Answer, Origin, dump
 
-_GATEWAY_HEADERS = (
+GATEWAY_HEADERS = (
     "cf-aig-log-id",
     "cf-aig-event-id",
     "cf-aig-request-id",
@@ -80,6 +81,10 @@ class Fault:
     """The fraction of all requests that it strikes, without end; takes the place of `times`."""
     seed: int = 0
     """Which requests `share` picks: the same seed picks the same ones."""
+    origin: Origin = "provider"
+    """Whose failure it is. A refusal by the gateway itself makes it neither try again nor fall
+    back.
+    """
 
     def __post_init__(self) -> None:
         if self.then is not None and self.then not in get_args(Then):
@@ -103,27 +108,28 @@ class Fault:
             content, fitting = b"", None
         else:
             content, fitting = dump(self.body), "application/json"
-        return Answer(self.status, content, self.content_type or fitting)
+        return Answer(self.status, content, self.content_type or fitting, origin=self.origin)
 
 
 def gateway_error(code: int, status: int, message: str, *, old: bool = False) -> Fault:
     """Order an error of the gateway host; `old` is its shape up to the middle of 2026."""
-    return Fault(status=status, body=gateway_body(code, status, message, old=old))
+    body = gateway_body(code, status, message, old=old)
+    return Fault(status=status, body=body, origin=origin_of(code))
 
 
 def rest_error(code: int, status: int, message: str) -> Fault:
     """Order an error of the REST host, where the unified endpoint is."""
-    return Fault(status=status, body=rest_body((code, message)))
+    return Fault(status=status, body=rest_body((code, message)), origin=origin_of(code))
 
 
 def compat_error(status: int, message: str) -> Fault:
     """Order an error in the OpenAI-like shape of the compat endpoint."""
-    return Fault(status=status, body=compat_body(message))
+    return Fault(status=status, body=compat_body(message), origin="gateway")
 
 
 def policy_error(status: int, message: str, **facts: Any) -> Fault:
     """Order a rejection by policy; `facts` are `bucket`, `spent` and `limit`, for instance."""
-    return Fault(status=status, body=policy_body(message, **facts))
+    return Fault(status=status, body=policy_body(message, **facts), origin="gateway")
 
 
 def workers_ai_error(code: int, status: int, message: str) -> Fault:
@@ -146,5 +152,6 @@ def edge_error(
         status=status,
         body=text,
         content_type=content_type,
-        headers=dict.fromkeys(_GATEWAY_HEADERS),
+        headers=dict.fromkeys(GATEWAY_HEADERS),
+        origin="gateway",
     )

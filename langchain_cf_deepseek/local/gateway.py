@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -11,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,17 +22,23 @@ from langchain_cf_deepseek.local.cache import Cache
 from langchain_cf_deepseek.local.exchange import (
     Answer,
     Call,
+    Door,
     Proceed,
     RecordedRequest,
     RefusedError,
-    Routing,
     Step,
     dump,
+    parsed,
 )
+from langchain_cf_deepseek.local.fallback import universal
+from langchain_cf_deepseek.local.logs import Logs
+from langchain_cf_deepseek.local.logs_api import LogsAPI
+from langchain_cf_deepseek.local.rules import Enforcement, Rules
 from langchain_cf_deepseek.local.sabotage import FaultQueue
 from langchain_cf_deepseek.local.server import reset_connection
 
-DOORS: tuple[tuple[str, Routing], ...] = (
+DOORS: tuple[tuple[str, Door], ...] = (
+    ("/v1/{account}/{gateway}", "universal"),
     ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
     ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
     ("/client/v4/accounts/{account}/ai/v1/{endpoint:path}", "unified"),
@@ -60,19 +65,39 @@ class Provider(Protocol):
 class Gateway:
     """The ASGI application, and everything that it remembers."""
 
-    def __init__(self, settings: Settings, provider: Provider, *, unified_headers: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        provider: Provider,
+        *,
+        unified_headers: bool,
+        log_delay: float,
+    ) -> None:
         self.faults = FaultQueue()
         self.cache = Cache()
+        self.logs = Logs(settings.models, log_delay)
         self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        self.upstream_calls = 0
+        self.enforcement = Enforcement(rules, settings.gateway_id, settings.models)
         self._provider = provider
-        admission = Admission(settings)
-        answering = (self.cache.step, self.faults.step)
-        self._steps: Mapping[Routing, tuple[Step, ...]] = {
+        admission = Admission(settings, self.enforcement.takes)
+        answering = (self.cache.step, *self.enforcement.steps, self.faults.step)
+        self._steps: Mapping[Door, tuple[Step, ...]] = {
             "provider-native": (
                 admission.gateway_token,
                 admission.gateway_id,
                 _identify,
+                self.logs.step,
+                admission.native_endpoint,
+                admission.provider_key,
+                *answering,
+            ),
+            "universal": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _identify,
+                universal,
+                self.logs.step,
                 admission.native_endpoint,
                 admission.provider_key,
                 *answering,
@@ -81,15 +106,18 @@ class Gateway:
                 admission.gateway_token,
                 admission.gateway_id,
                 _identify,
+                self.logs.step,
                 admission.compat_model,
                 admission.provider_key,
                 *answering,
             ),
             "unified": (
                 admission.api_token,
+                LogsAPI(settings, self.logs).step,
                 admission.rest_route,
                 admission.rest_gateway,
                 *((_identify,) if unified_headers else ()),
+                self.logs.step,
                 admission.rest_model,
                 _tell_key_source,
                 *answering,
@@ -100,12 +128,13 @@ class Gateway:
         self.app = Starlette(routes=[*doors, Route("/{path:path}", self._nowhere, methods=METHODS)])
 
     def reset(self) -> None:
-        """Forget requests, faults, cached answers and counters."""
+        """Forget requests, faults, cached answers, logs and counters."""
         with self._lock:
             self.requests.clear()
-            self.upstream_calls = 0
+        self.enforcement.reset()
         self.faults.clear()
         self.cache.clear()
+        self.logs.clear()
         self._provider.reset()
 
     def recorded(self) -> list[RecordedRequest]:
@@ -113,7 +142,7 @@ class Gateway:
         with self._lock:
             return list(self.requests)
 
-    def _door(self, routing: Routing) -> Callable[[Request], Awaitable[Response]]:
+    def _door(self, routing: Door) -> Callable[[Request], Awaitable[Response]]:
         async def enter(request: Request) -> Response:
             raw = await request.body()
             recorded = self._record(request, raw)
@@ -126,6 +155,7 @@ class Gateway:
                 gateway=path.get("gateway", recorded.headers.get("cf-aig-gateway-id")),
                 endpoint=path.get("endpoint", "chat/completions"),
                 reset=partial(reset_connection, request.state.transport),
+                log_id=str(_uuid7()),
                 facts=_ray(),
             )
             try:
@@ -147,7 +177,7 @@ class Gateway:
             path=request.url.path,
             query=request.url.query,
             headers={name: ", ".join(request.headers.getlist(name)) for name in names},
-            body=_parsed(raw),
+            body=parsed(raw),
         )
         with self._lock:
             self.requests.append(recorded)
@@ -157,18 +187,15 @@ class Gateway:
         """Take the first step; what lies behind it is the other steps, then the provider."""
         if steps:
             return await steps[0](call, lambda: self._proceed(call, steps[1:]))
-        with self._lock:
-            self.upstream_calls += 1
         return await self._provider.answer(call)
 
 
 async def _identify(call: Call, proceed: Proceed) -> Answer:
     """Give the call its ids. A call of one step has one id for log, request and event."""
-    log_id = str(_uuid7())
     call.facts |= {
-        "cf-aig-log-id": log_id,
-        "cf-aig-request-id": log_id,
-        "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", log_id),
+        "cf-aig-log-id": call.log_id,
+        "cf-aig-request-id": call.log_id,
+        "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", call.log_id),
         "cf-aig-step": "0",
     }
     if call.request.headers.get("cf-aig-collect-log") == "false":
@@ -180,7 +207,7 @@ async def _tell_key_source(call: Call, proceed: Proceed) -> Answer:
     """On the REST host, whole answers say on whose key they came."""
     answer = await proceed()
     if answer.status == HTTPStatus.OK and isinstance(answer.body, bytes):
-        payload = _parsed(answer.body)
+        payload = parsed(answer.body)
         if isinstance(payload, dict) and "choices" in payload:
             source = "Unified" if call.billed else "BYOK"
             lead = answer.body[: answer.body.index(b"{")]
@@ -195,13 +222,6 @@ def _response(answer: Answer, facts: dict[str, str]) -> Response:
     if isinstance(answer.body, bytes):
         return Response(answer.body, answer.status, headers)
     return StreamingResponse(answer.body, answer.status, headers)
-
-
-def _parsed(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _ray() -> dict[str, str]:

@@ -7,7 +7,6 @@ comes out is therefore chunked, split and counted as DeepSeek does it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -27,33 +26,13 @@ from deepseek_recipe import (
     SpecialToken,
     StreamProcessor,
     ThinkingInitialStage,
-    Tokenizer,
     ToolCall,
     ToolDefinition,
     UserMessage,
 )
 
+from langchain_cf_deepseek.local.pieces import Pieces
 from langchain_cf_deepseek.local.replies import Reply
-
-_PIECE = r"</?think>| ?\w{1,12}|\s|[^\w\s]"
-"""One token of an answer, more or less: it arrives in one piece and counts as one."""
-
-_TOKENIZER = Tokenizer.from_str(
-    json.dumps(
-        {
-            "version": "1.0",
-            "added_tokens": [],
-            "pre_tokenizer": {
-                "type": "Split",
-                "pattern": {"Regex": _PIECE},
-                "behavior": "Isolated",
-                "invert": False,
-            },
-            "model": {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"},
-        }
-    )
-)
-"""Knows no words, only where a piece ends: the library needs one to count reasoning tokens."""
 
 _END = SpecialToken.Eos.default_str()
 _THOUGHT = SpecialToken.ThinkingEnd.default_str()
@@ -91,12 +70,14 @@ def generate(inference: Inference) -> Iterator[ChatCompletionChunk]:
     else:
         parsing.starts_in_tool_calls = False
     output = _model_output(inference, parsing.thinking_initial_stage, parsing.starts_in_tool_calls)
+    options = request.inference_options
+    pieces = Pieces(output, (options.top_logprobs or 0) if options.logprobs else None)
     processor = StreamProcessor(
         ChatCompletionRequest.chunk_generator(request, inference.id, inference.model),
         parsing,
-        _TOKENIZER,
+        pieces.tokenizer,
     )
-    for update in _updates(inference, output):
+    for update in _updates(inference, pieces):
         for chunk in processor.push(update):
             if isinstance(chunk, ChatCompletionChunk):
                 yield chunk
@@ -104,16 +85,14 @@ def generate(inference: Inference) -> Iterator[ChatCompletionChunk]:
             return
 
 
-def _updates(inference: Inference, output: str) -> Iterator[InferenceChunk]:
+def _updates(inference: Inference, pieces: Pieces) -> Iterator[InferenceChunk]:
     """Feed the output as an engine does: ready, one piece after another, finished."""
     usage = PromptUsage(
         prompt_tokens=inference.prompt_tokens, prompt_cache_hit_tokens=inference.cached_tokens
     )
     fingerprint = blake2b(inference.model.encode(), digest_size=16).hexdigest()
     yield InferenceChunk.ready(prompt_usage=usage, system_fingerprint=fingerprint)
-    pieces = re.findall(_PIECE, output)
-    for piece in pieces[: inference.max_tokens]:
-        yield InferenceChunk.text(piece, 1)
+    yield from pieces.chunks(inference.max_tokens)
     cut = len(pieces) > inference.max_tokens
     yield InferenceChunk.finish(InferenceFinishReason.Length if cut else InferenceFinishReason.Stop)
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_cf_deepseek.local.admission import Settings
+from langchain_cf_deepseek.local.admission import DEFAULT_ALIAS, Settings
 from langchain_cf_deepseek.local.deepseek import DeepSeek, Passback, UsageChunk
 from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.failures import failure
 from langchain_cf_deepseek.local.faults import Fault
 from langchain_cf_deepseek.local.gateway import Gateway, Provider
 from langchain_cf_deepseek.local.models import MODELS, Model
 from langchain_cf_deepseek.local.replies import Reply
+from langchain_cf_deepseek.local.rules import Rules
 from langchain_cf_deepseek.local.server import HOST, Server
 from langchain_cf_deepseek.local.upstream import Upstream
 
 if TYPE_CHECKING:
     from langchain_cf_deepseek import ChatCloudflareDeepSeek
+    from langchain_cf_deepseek.logs import GatewayLogs
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 GATEWAY_ID = "local"
@@ -62,13 +66,15 @@ class LocalGateway:
         gateway_token: str = GATEWAY_TOKEN,
         api_key: str = API_KEY,
         cloudflare_api_token: str = CLOUDFLARE_API_TOKEN,
-        stored_key: bool = False,
+        stored_key: bool | Mapping[str, str] = False,
         authenticated: bool = True,
         models: Mapping[str, Model] = MODELS,
         passback: Passback = "strict",
         keep_alive: int | bool = 0,
         usage_chunk: UsageChunk | None = None,
         unified_headers: bool = True,
+        log_delay: float = 0,
+        rules: Rules | None = None,
     ) -> None:
         """Set up a gateway; it serves from `start` on.
 
@@ -83,9 +89,10 @@ class LocalGateway:
             api_key: The DeepSeek key that is accepted.
             cloudflare_api_token: What `Authorization` must hold on the REST host.
             stored_key: Whether a DeepSeek key is stored in the gateway (BYOK), so that requests
-                need none.
+                need none; or the keys stored, by alias.
             authenticated: Whether the gateway host asks for the gateway token.
-            models: The models served, by name. The first one answers dynamic routes.
+            models: The models served, by name. The first one answers routes that have no
+                steps of their own.
             passback: Which models refuse earlier assistant turns without `reasoning_content`:
                 none, only V4 Pro, or all.
             keep_alive: How many `: keep-alive` comments precede the first chunk of a stream, and
@@ -95,6 +102,8 @@ class LocalGateway:
                 Cloudflare resells. None means `catalogue` for `deepseek-v4-pro` without a stored
                 key, which Cloudflare resells, and `deepseek` for all others.
             unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and its like.
+            log_delay: Seconds until a call that has ended can be seen in the logs.
+            rules: Limits, guardrails, DLP, routes, retries and the like; none without it.
         """
         self.account_id = account_id
         self.gateway_id = gateway_id
@@ -116,6 +125,7 @@ class LocalGateway:
         else:
             provider = Upstream(upstream, upstream_api_key, api_key)
         self._provider = provider
+        rules = rules or Rules()
         self._gateway = Gateway(
             Settings(
                 account_id=account_id,
@@ -124,12 +134,16 @@ class LocalGateway:
                 api_key=api_key,
                 cloudflare_api_token=cloudflare_api_token,
                 authenticated=authenticated,
-                stored_key=stored_key,
+                stored_keys=_stored_keys(stored_key, api_key),
+                byok_only=rules.byok_only,
                 models=models,
                 upstream=upstream is not None,
+                readings=rules.readings,
             ),
+            rules,
             provider,
             unified_headers=unified_headers,
+            log_delay=log_delay,
         )
         self._server: Server | None = None
 
@@ -180,8 +194,11 @@ class LocalGateway:
 
     @property
     def upstream_calls(self) -> int:
-        """How many requests reached the provider: not refused, not answered from the cache."""
-        return self._gateway.upstream_calls
+        """How often the provider was asked: again and again where an attempt failed.
+
+        Not for requests that were refused or answered from the cache.
+        """
+        return self._gateway.enforcement.upstream_calls
 
     def chat_model(self, **kwargs: Any) -> ChatCloudflareDeepSeek:
         """Make a chat model that talks to this gateway.
@@ -202,6 +219,22 @@ class LocalGateway:
             **self._credentials(routing),
         }
         return ChatCloudflareDeepSeek(**{**fields, **kwargs})
+
+    def logs(self, **kwargs: Any) -> GatewayLogs:
+        """Make what reads this gateway's logs, and gives feedback on them (extra `logs`).
+
+        Args:
+            **kwargs: Fields of `GatewayLogs`, instead of the gateway's own.
+        """
+        from langchain_cf_deepseek.logs import GatewayLogs  # noqa: PLC0415
+
+        fields = {
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "api_token": self.cloudflare_api_token,
+            "base_url": f"{self.url}/client/v4",
+        }
+        return GatewayLogs(**{**fields, **kwargs})
 
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
         """The environment variables that point the client at this gateway."""
@@ -252,8 +285,26 @@ class LocalGateway:
         """
         self._gateway.faults.add(fault or Fault(**fields))
 
+    def fail_next(self, name: str, *, times: int | None = 1) -> None:
+        """Order a failure that Cloudflare or DeepSeek is known for.
+
+        Args:
+            name: One of `FAILURES`, `gateway-token` or `spend-limit` for instance.
+            times: How many requests it strikes; None strikes all.
+
+        Raises:
+            ValueError: No failure is called so.
+        """
+        self.fault(replace(failure(name), times=times))
+
     def reset(self) -> None:
-        """Forget requests, scripted replies, faults, cached answers and counters."""
+        """Forget requests, scripted replies, faults, cached answers, logs and all that counts."""
         with self._lock:
             self._replies.clear()
         self._gateway.reset()
+
+
+def _stored_keys(stored: bool | Mapping[str, str], api_key: str) -> Mapping[str, str]:
+    if isinstance(stored, Mapping):
+        return stored
+    return {DEFAULT_ALIAS: api_key} if stored else {}

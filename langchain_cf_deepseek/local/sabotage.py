@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import re
 import threading
 import time
 from contextlib import aclosing
@@ -17,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_cf_deepseek.local.envelopes import deepseek_body
+from langchain_cf_deepseek.local.events import EventSplitter
 from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream, dump
 from langchain_cf_deepseek.local.faults import Fault
 
-_EVENT_END = re.compile(rb"\r?\n\r?\n")
 KEEP_ALIVE_INTERVAL = 0.05
 """Seconds between two keep-alives of a fault."""
 
@@ -150,15 +149,13 @@ async def _pause(fault: Fault, call: Call, keep_alive: bytes) -> Stream:
 
 async def _events(body: Stream) -> Stream:
     """Cut a stream into whole events, however its bytes arrive."""
-    pending = b""
+    splitter = EventSplitter()
     async with aclosing(body):
         async for piece in body:
-            pending += piece
-            while end := _EVENT_END.search(pending):
-                yield pending[: end.end()]
-                pending = pending[end.end() :]
-    if pending:
-        yield pending
+            for event in splitter.feed(piece):
+                yield event
+    if splitter.rest:
+        yield splitter.rest
 
 
 async def _split(body: bytes | Stream, size: int) -> Stream:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from langchain_cf_deepseek.local.envelopes import GATEWAY_ERRORS, gateway_refusal, rest_refusal
-from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, RefusedError, Stream
+from langchain_cf_deepseek.local.envelopes import UPSTREAM_FAILED, refusal
+from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, Stream
 
 CONNECT_SECONDS = 10
 
@@ -66,7 +66,7 @@ class Upstream:
         try:
             response = await client.send(request, stream=True)
         except httpx.HTTPError as error:
-            raise _unreachable(call) from error
+            raise refusal(call, UPSTREAM_FAILED) from error
         content_type = response.headers.get("content-type")
         headers = {
             name: value for name, value in response.headers.items() if name not in _NOT_RETURNED
@@ -77,7 +77,7 @@ class Upstream:
             try:
                 body = await response.aread()
             except httpx.HTTPError as error:
-                raise _unreachable(call) from error
+                raise refusal(call, UPSTREAM_FAILED) from error
             finally:
                 await response.aclose()
         return Answer(response.status_code, body, content_type, headers)
@@ -101,7 +101,7 @@ class Upstream:
             if name not in _NOT_FORWARDED and not name.startswith("cf-")
         }
         headers["accept-encoding"] = "identity"
-        authorization = None if call.routing == "unified" else received.get("authorization")
+        authorization = None if call.on_rest_host else received.get("authorization")
         if self._api_key is not None:
             authorization = f"Bearer {self._api_key}"
         if authorization is not None and authorization != self._local_authorization:
@@ -118,10 +118,3 @@ async def _forwarded(response: httpx.Response, call: Call) -> Stream:
         await call.reset()
     finally:
         await response.aclose()
-
-
-def _unreachable(call: Call) -> RefusedError:
-    status, message = GATEWAY_ERRORS[2005]
-    if call.routing == "unified":
-        return rest_refusal(status, (2005, message))
-    return gateway_refusal(2005)

@@ -1,13 +1,17 @@
 """Plain HTTP to the local gateway, without any chat client."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway, Routing
+from langchain_cf_deepseek.local import LocalGateway, Routing, Rules
+
+AT_LOCAL = {"cf-aig-gateway-id": "local"}
+"""Says on the REST host which gateway a request is for."""
 
 QUESTION = {"role": "user", "content": "Why is the sky blue?"}
 
@@ -32,6 +36,7 @@ class Caller:
         body: dict[str, Any] | None = None,
         *,
         routing: Routing = "provider-native",
+        path: str = "chat/completions",
         without: tuple[str, ...] = (),
         headers: dict[str, str] | None = None,
         **fields: Any,
@@ -40,7 +45,7 @@ class Caller:
         model = "deepseek-flash" if routing == "provider-native" else "deepseek/deepseek-flash"
         sent = {**self.headers(routing), **(headers or {})}
         return self.http.post(
-            f"{self.gateway.base_url(routing)}/chat/completions",
+            f"{self.gateway.base_url(routing)}/{path}",
             json={"model": model, "messages": [QUESTION], **fields} if body is None else body,
             headers={name: value for name, value in sent.items() if name not in without},
         )
@@ -71,3 +76,31 @@ def http() -> Iterator[httpx.Client]:
 @pytest.fixture
 def ask(gw: LocalGateway, http: httpx.Client) -> Caller:
     return Caller(gw, http)
+
+
+Ruled = Callable[..., Caller]
+
+
+@pytest.fixture
+def ruled(http: httpx.Client) -> Iterator[Ruled]:
+    """Start a gateway with rules of its own, and ask it."""
+    with ExitStack() as running:
+
+        def start(*, stored_key: Any = False, **rules: Any) -> Caller:
+            gateway = LocalGateway(stored_key=stored_key, rules=Rules(**rules))
+            return Caller(running.enter_context(gateway), http)
+
+        yield start
+
+
+def code_of(response: httpx.Response) -> tuple[int, int]:
+    """Read the status and the code of a refusal, from either host."""
+    body = response.json()
+    faults = body["error"] if "error" in body else body["errors"]
+    return response.status_code, faults[0]["code"]
+
+
+def text_of(response: httpx.Response) -> str:
+    assert response.status_code == 200
+    text: str = response.json()["choices"][0]["message"]["content"]
+    return text

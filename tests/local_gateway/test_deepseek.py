@@ -392,7 +392,73 @@ def test_a_prefix_is_continued(
 ) -> None:
     ask.gateway.reply(content="on", reasoning="go")
     turn = {"role": "assistant", "prefix": True, **prefix}
-    assert message_of(ask.post(messages=[QUESTION, turn])) == message
+    beta = ask.post(messages=[QUESTION, turn], path="beta/chat/completions")
+    assert message_of(beta) == message
+
+
+@pytest.mark.parametrize(
+    ("routing", "path"),
+    [
+        ("provider-native", "chat/completions"),
+        ("provider-native", "v1/chat/completions"),
+        ("compat", "chat/completions"),
+        ("unified", "chat/completions"),
+    ],
+)
+def test_a_prefix_is_refused_outside_the_beta_path(
+    ask: Caller, routing: Routing, path: str
+) -> None:
+    turn = {"role": "assistant", "prefix": True, "content": "on"}
+    response = ask.post(messages=[QUESTION, turn], routing=routing, path=path)
+    beta = 'base_url="https://api.deepseek.com/beta"'
+    assert error_of(response) == f"prefix is only available when using beta api (set {beta})"
+
+
+SAID = ("Hi", " ü", " ", "😀")
+THOUGHT = ("So", ".")
+
+
+def probabilities(message: dict[str, Any], part: str) -> list[dict[str, Any]]:
+    return (message["logprobs"] or {}).get(part) or []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("top", [None, 0, 1, 20])
+@pytest.mark.parametrize("model", ["deepseek-flash", "deepseek-v4-pro"])
+def test_each_token_comes_with_its_probability_when_asked_for(
+    ask: Caller, model: str, top: int | None, stream: bool
+) -> None:
+    ask.gateway.reply(content="".join(SAID), reasoning="".join(THOUGHT))
+    wanted: dict[str, Any] = {"logprobs": True} | ({} if top is None else {"top_logprobs": top})
+    response = ask.post(model=model, stream=stream, **wanted)
+    payloads = chunks(response.text) if stream else [response.json()]
+    choices = [payload["choices"][0] for payload in payloads]
+    for part, tokens in (("content", SAID), ("reasoning_content", THOUGHT)):
+        given = [entry for choice in choices for entry in probabilities(choice, part)]
+        assert [entry["token"] for entry in given] == list(tokens)
+        for entry in given:
+            assert bytes(entry["bytes"]).decode() == entry["token"]
+            assert -1 < entry["logprob"] <= 0
+            assert len(entry["top_logprobs"]) == (top or 0)
+            assert [other["logprob"] for other in entry["top_logprobs"]] == [
+                entry["logprob"],
+                *[-9999.0] * 19,
+            ][: top or 0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_probabilities_change_nothing_else(ask: Caller, stream: bool) -> None:
+    found = []
+    for wanted in (False, True):
+        ask.gateway.reply(
+            content="Done. stop",
+            reasoning="Hm.",
+            tool_calls=[ToolCall("get_weather", {"city": "x, y"})],
+        )
+        response = ask.post(tools=[TOOL], logprobs=wanted, stop=["stop"], stream=stream)
+        last = chunks(response.text)[-1] if stream else response.json()
+        found.append((last["choices"][0]["finish_reason"], last["usage"]))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("stream", [False, True])

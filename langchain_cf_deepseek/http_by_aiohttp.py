@@ -1,0 +1,111 @@
+"""Async HTTP by aiohttp, whose parser is written in C, as a transport of httpx.
+
+Used where the extra `fast` is installed. The SDK's own such transport calls a lost connection a
+timeout, and knows no read timeout that is lowered when the body begins.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from ssl import SSLContext
+from typing import Any
+
+import aiohttp
+import yarl
+from typing_extensions import override
+
+from langchain_cf_deepseek.http_library import http
+
+# aiohttp warns of longer bodies in one piece, since writing them blocks the event loop.
+_PIECE = 2**16
+
+# The first that fits, as in an except clause.
+_ERRORS = (
+    (aiohttp.ConnectionTimeoutError, http.ConnectTimeout),
+    (TimeoutError, http.ReadTimeout),
+    (aiohttp.InvalidURL, http.UnsupportedProtocol),
+    (aiohttp.ClientConnectorError, http.ConnectError),
+    (aiohttp.ClientResponseError, http.RemoteProtocolError),
+    (aiohttp.ServerDisconnectedError, http.RemoteProtocolError),
+    (aiohttp.ClientError, http.ReadError),
+    (OSError, http.ReadError),
+)
+
+
+class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
+    """Sends requests from one event loop."""
+
+    def __init__(self, ssl_context: SSLContext) -> None:
+        self._ssl_context = ssl_context
+        self._session: aiohttp.ClientSession | None = None
+
+    @override
+    async def handle_async_request(self, request: Any) -> Any:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=self._ssl_context, limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        timeouts = request.extensions.get("timeout", {})
+        content = await request.aread()
+        with _errors_of_httpx():
+            response = await self._session.request(
+                request.method,
+                yarl.URL(str(request.url), encoded=True),
+                headers=request.headers.multi_items(),
+                data=content if len(content) <= _PIECE else _pieces(content),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    sock_connect=timeouts.get("connect"), sock_read=timeouts.get("read")
+                ),
+            )
+        body = _Body(response, timeouts)
+        return http.Response(response.status, headers=response.raw_headers, stream=body)
+
+    @override
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Body(http.AsyncByteStream):  # type: ignore[misc]
+    def __init__(self, response: aiohttp.ClientResponse, timeouts: dict[str, Any]) -> None:
+        self._response = response
+        self._timeouts = timeouts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        content = self._response.content
+        seconds = self._timeouts.get("read")
+        with _errors_of_httpx():
+            try:
+                while not content.at_eof():
+                    piece = content.read_nowait()
+                    if not piece:
+                        async with asyncio.timeout(seconds):
+                            piece = await content.readany()
+                    yield piece
+            except aiohttp.ClientError:
+                # A connection that broke hides what came before it did.
+                if piece := content._read_nowait(-1):  # noqa: SLF001
+                    yield piece
+                raise
+
+    @override
+    async def aclose(self) -> None:
+        # A connection whose body was read to its end is in use no more.
+        self._response.close()
+
+
+async def _pieces(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PIECE):
+        yield content[start : start + _PIECE]
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, OSError) as error:
+        fitting = next(theirs for ours, theirs in _ERRORS if isinstance(error, ours))
+        raise fitting(str(error) or type(error).__name__) from error

@@ -1,0 +1,19 @@
+"""Who serves a model, told by the prefix of its name."""
+
+from __future__ import annotations
+
+from langchain_cf_deepseek.local.exchange import Call
+
+
+def take_prefix(call: Call, name: str) -> bool:
+    """Note who serves a model, and what it is called there; False when nobody does."""
+    prefix, _, rest = name.partition("/")
+    call.elsewhere = prefix != "deepseek"
+    if prefix == "deepseek" or prefix.startswith("custom-"):
+        call.provider, call.model = prefix, rest
+        return True
+    call.model = name
+    if prefix != "@cf":
+        return False
+    call.provider = "workers-ai"
+    return True

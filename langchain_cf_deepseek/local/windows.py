@@ -1,0 +1,54 @@
+"""Amounts within a window of time, which rate limits and budgets are about."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+Technique = Literal["fixed", "sliding"]
+"""A fixed window begins with its first amount and ends as a whole; a sliding one forgets each
+amount in its turn."""
+
+Clock = Callable[[], float]
+
+
+class Window:
+    """What was added within the last so many seconds."""
+
+    def __init__(
+        self, seconds: float, technique: Technique = "fixed", clock: Clock = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self._technique = technique
+        self._clock = clock
+        self._amounts: deque[tuple[float, float]] = deque()
+        self._lock = threading.Lock()
+
+    @property
+    def total(self) -> float:
+        """The sum of the amounts."""
+        with self._lock:
+            self._forget()
+            return sum(amount for _, amount in self._amounts)
+
+    def add(self, amount: float) -> None:
+        """Add an amount, now."""
+        with self._lock:
+            self._forget()
+            self._amounts.append((self._clock(), amount))
+
+    def _forget(self) -> None:
+        oldest = self._clock() - self._seconds
+        while self._amounts and self._amounts[0][0] <= oldest:
+            if self._technique == "fixed":
+                self._amounts.clear()
+            else:
+                self._amounts.popleft()
+
+    def clear(self) -> None:
+        """Begin anew."""
+        with self._lock:
+            self._amounts.clear()

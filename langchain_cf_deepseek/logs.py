@@ -1,0 +1,250 @@
+"""The gateway's log of an answer: its cost, its bodies, and feedback on it.
+
+On Cloudflare's own Python SDK, which comes with the extra `logs`. It is here to find the log of a
+message, to wait for it, and to raise this package's errors; for anything else use the SDK itself.
+https://developers.cloudflare.com/ai-gateway/evaluations/add-human-feedback-api/
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from langchain_cf_deepseek.errors import CFDeepSeekLogNotFoundError
+from langchain_cf_deepseek.log_calls import (
+    Patience,
+    async_client,
+    feedback_body,
+    log_id_of,
+    read,
+    sync_client,
+    typed_errors,
+)
+from langchain_cf_deepseek.routing import (
+    check_account_id,
+    check_credential,
+    check_gateway_id,
+    checked_url,
+)
+from langchain_cf_deepseek.settings import from_env, hide_secrets, secret_from_env
+
+if TYPE_CHECKING:
+    from cloudflare.types.ai_gateway import LogGetResponse
+
+    from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
+
+_NOTHING: Mapping[str, Any] = {}
+
+# Where a model's requests go, as far as it tells where their logs are.
+_ON_REST_HOST = re.compile(
+    r"(?P<base_url>.+/client/v4)/accounts/(?P<account_id>[0-9a-f]{32})/ai/v1/.*"
+)
+_ON_GATEWAY_HOST = re.compile(
+    r".+/v1/(?P<account_id>[0-9a-f]{32})/(?P<gateway_id>[\w-]+)/(?:deepseek|compat)/.*"
+)
+
+
+class GatewayLogs(BaseModel):
+    """The logs of one gateway.
+
+    Example:
+        ```python
+        from langchain_cf_deepseek import ChatCloudflareDeepSeek
+        from langchain_cf_deepseek.logs import GatewayLogs
+
+        llm = ChatCloudflareDeepSeek(model="deepseek-flash")
+        logs = GatewayLogs.of(llm)
+
+        message = llm.invoke("Why is the sky blue?")
+        logs.feedback(message, 1, score=90, metadata={"judge": "a reader"})
+        entry = logs.get(message)
+        print(f"{entry.duration} ms, {entry.tokens_in} + {entry.tokens_out} tokens, ${entry.cost}")
+        ```
+
+    Every method takes a message or a log id, has an async twin, and opens a connection for itself
+    alone: nothing stays open, and an object may be used in any thread, event loop or process.
+
+    Raises:
+        pydantic.ValidationError: A setting is missing or malformed.
+        ValueError: A message has no log id, or a value is none that Cloudflare takes; nothing was
+            sent.
+        CFDeepSeekLogNotFoundError: There is no such log within `wait` seconds.
+        CFDeepSeekError: Anything else that a request can end in.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    account_id: str | None = Field(default_factory=from_env("CLOUDFLARE_ACCOUNT_ID"))
+    """Cloudflare account, 32 lower-case hexadecimal digits; variable CLOUDFLARE_ACCOUNT_ID."""
+
+    gateway_id: str | None = Field(default_factory=from_env("CLOUDFLARE_GATEWAY_ID"))
+    """Name of the gateway; environment variable CLOUDFLARE_GATEWAY_ID.
+
+    `default` is where requests on `unified` routing without a gateway are logged.
+    """
+
+    api_token: SecretStr | None = Field(default_factory=secret_from_env("CLOUDFLARE_API_TOKEN"))
+    """Cloudflare token with the permission AI Gateway Read; variable CLOUDFLARE_API_TOKEN.
+
+    Feedback needs AI Gateway Edit as well. What sends requests is not enough: neither the gateway
+    token (AI Gateway Run), nor the permission Workers AI Read of `unified` routing; but one token
+    may have all of these permissions.
+    """
+
+    base_url: str | None = Field(default_factory=from_env("CLOUDFLARE_BASE_URL"))
+    """Replaces `https://api.cloudflare.com/client/v4`; the SDK's variable CLOUDFLARE_BASE_URL."""
+
+    wait: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+    """Seconds in all for which a log that is not there yet is waited for.
+
+    Cloudflare writes logs after the answer: most are there at once, some half a second or a few
+    seconds later.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hide_token(cls, values: Any) -> Any:
+        # A validation error keeps its input: from here on it holds no credential in clear.
+        if isinstance(values, dict):
+            hide_secrets(values, ["api_token"])
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_account_id(self.account_id)
+        if not self.gateway_id:
+            msg = (
+                "`gateway_id` is missing: pass it or set CLOUDFLARE_GATEWAY_ID; requests on "
+                "`unified` routing without one are logged in the gateway 'default'."
+            )
+            raise ValueError(msg)
+        check_gateway_id(self.gateway_id)
+        if not self.api_token or not (token := self.api_token.get_secret_value()):
+            msg = (
+                "`api_token` is missing: pass it or set CLOUDFLARE_API_TOKEN to a Cloudflare token "
+                "with the permission AI Gateway Read, and AI Gateway Edit to write feedback."
+            )
+            raise ValueError(msg)
+        check_credential(token, "api_token", "CLOUDFLARE_API_TOKEN")
+        if self.base_url:
+            named = "`base_url` (CLOUDFLARE_BASE_URL)"
+            checked_url(self.base_url, named, example="https://api.cloudflare.com/client/v4")
+        return self
+
+    @classmethod
+    def of(cls, llm: "ChatCloudflareDeepSeek", **settings: Any) -> Self:
+        """Return the logs of the gateway that a chat model talks to.
+
+        Account, gateway and, on `unified` routing, `base_url` follow from the address of the
+        model's requests, or else from its fields. The token is the model's `cloudflare_api_token`,
+        which is made for this same API; no other credential of the model is looked at.
+
+        Args:
+            llm: The model.
+            **settings: Fields of this class, instead of what follows from the model.
+        """
+        where = _ON_REST_HOST.fullmatch(llm.endpoint) or _ON_GATEWAY_HOST.fullmatch(llm.endpoint)
+        default_gateway = "default" if llm.routing == "unified" else None
+        followed: dict[str, Any] = {
+            "account_id": llm.account_id,
+            "gateway_id": llm.gateway_id or default_gateway,
+            "api_token": llm.cloudflare_api_token,
+            **(where.groupdict() if where else {}),
+        }
+        return cls(**{name: value for name, value in followed.items() if value} | settings)
+
+    def get(self, log: AIMessage | str) -> "LogGetResponse":
+        """Return the log entry: `cost` in US dollars, `duration` in milliseconds, tokens, status.
+
+        Its `metadata` is a dict, although the SDK calls it a string.
+        """
+        entry: LogGetResponse = self._ask("get", log)
+        return entry
+
+    async def aget(self, log: AIMessage | str) -> "LogGetResponse":
+        """`get` for an event loop."""
+        entry: LogGetResponse = await self._aask("get", log)
+        return entry
+
+    def feedback(
+        self,
+        log: AIMessage | str,
+        feedback: Literal[-1, 0, 1] | None = None,
+        *,
+        score: int | None = None,
+        metadata: Mapping[str, str | float | bool] | None = None,
+    ) -> None:
+        """Write feedback into the log entry; what is not given stays as it is.
+
+        Args:
+            log: The message, or the id of its log.
+            feedback: 1 for good, -1 for bad, 0 for neither.
+            score: 0 to 100.
+            metadata: At most five tags: strings, numbers or booleans. Whether they join the tags
+                that the request came with, or replace them, Cloudflare does not say.
+        """
+        self._ask("edit", log, feedback_body(feedback, score, metadata))
+
+    async def afeedback(
+        self,
+        log: AIMessage | str,
+        feedback: Literal[-1, 0, 1] | None = None,
+        *,
+        score: int | None = None,
+        metadata: Mapping[str, str | float | bool] | None = None,
+    ) -> None:
+        """`feedback` for an event loop."""
+        await self._aask("edit", log, feedback_body(feedback, score, metadata))
+
+    def request(self, log: AIMessage | str) -> Any:
+        """Return the stored body of the request: its JSON value, or its text if it is none."""
+        return self._ask("request", log)
+
+    async def arequest(self, log: AIMessage | str) -> Any:
+        """`request` for an event loop."""
+        return await self._aask("request", log)
+
+    def response(self, log: AIMessage | str) -> Any:
+        """Return the stored body of the answer: its JSON value, or its text if it is none."""
+        return self._ask("response", log)
+
+    async def aresponse(self, log: AIMessage | str) -> Any:
+        """`response` for an event loop."""
+        return await self._aask("response", log)
+
+    def _ask(self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING) -> Any:
+        arguments = self._arguments(log)
+        patience = Patience(self.wait)
+        with sync_client(self._token, self.base_url) as client:
+            ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
+            while True:
+                try:
+                    with typed_errors():
+                        return read(operation, ask(**arguments, **body).http_response)
+                except CFDeepSeekLogNotFoundError as error:
+                    time.sleep(patience.pause(error))
+
+    async def _aask(
+        self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING
+    ) -> Any:
+        arguments = self._arguments(log)
+        patience = Patience(self.wait)
+        async with async_client(self._token, self.base_url) as client:
+            ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
+            while True:
+                try:
+                    with typed_errors():
+                        return read(operation, (await ask(**arguments, **body)).http_response)
+                except CFDeepSeekLogNotFoundError as error:
+                    await asyncio.sleep(patience.pause(error))
+
+    def _arguments(self, log: AIMessage | str) -> dict[str, Any]:
+        return {"id": log_id_of(log), "account_id": self.account_id, "gateway_id": self.gateway_id}
+
+    @property
+    def _token(self) -> str:
+        return self.api_token.get_secret_value() if self.api_token else ""

@@ -1,0 +1,179 @@
+"""What `doctor` prints of a set-up, as data: verdicts by check, and the text of a report."""
+
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+from langchain_cf_deepseek.local import Fault
+from langchain_cf_deepseek.routing import Routing
+from tests.conftest import ACCOUNT
+
+KEY = "sk-Zq8vXw3kTn5rLm2pYc7dHb4gJf9sQx6e"
+TOKEN = "cfut_Kj4mWz9xBv7nRt2pQs5dGh8fLc3yXq6w"
+API_TOKEN = "Vr7tYk2mXz9wQp4nHs6bJd3fLg8cTv5xRq1zWn0e"
+WRONG_KEY = "sk-Wd5hNc8jRv2bXt7mKq4zPs9gFy3lQw6k"
+WRONG_TOKEN = "cfut_Xn3bVq8zMw5kTj2rHd7sPg4cLf9yRt6v"
+
+CREDENTIALS: dict[str, Any] = {
+    "api_key": KEY,
+    "gateway_token": TOKEN,
+    "cloudflare_api_token": API_TOKEN,
+}
+SECRET_VARIABLES = ("DEEPSEEK_API_KEY", "CF_AIG_TOKEN", "CLOUDFLARE_API_TOKEN")
+
+Verdicts = dict[str, tuple[str, str]]
+
+CHECKS = (
+    "settings",
+    "host",
+    "gateway",
+    "DeepSeek key",
+    "model",
+    "balance",
+    "answer",
+    "streaming",
+    "cache",
+    "log",
+)
+
+
+def repeatable(text: str) -> str:
+    """Put names in the place of ports and log ids."""
+    text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:PORT", text)
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "LOG-ID", text)
+
+
+def report(verdicts: Verdicts, *closing: str) -> str:
+    """What is printed of these verdicts."""
+    lines = ["check         outcome  found"]
+    for name, (outcome, found) in verdicts.items():
+        first, *others = found.split("\n")
+        lines.append(f"{name:<12}  {outcome:<7}  {first}")
+        lines += [" " * 23 + other for other in others]
+    return "\n".join([*lines, "", *(closing or ["All is well."]), ""])
+
+
+SETTINGS: dict[Routing, str] = {
+    "provider-native": f"""\
+provider-native through 127.0.0.1:PORT
+CLOUDFLARE_AI_GATEWAY_ROUTING: provider-native
+CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}
+CLOUDFLARE_GATEWAY_ID: local
+DEEPSEEK_API_KEY: set
+CF_AIG_TOKEN: set
+CLOUDFLARE_AI_GATEWAY_BASE_URL: set""",
+    "unified": f"""\
+unified through 127.0.0.1:PORT
+CLOUDFLARE_AI_GATEWAY_ROUTING: unified
+CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}
+CLOUDFLARE_GATEWAY_ID: local
+CLOUDFLARE_API_TOKEN: set
+CLOUDFLARE_AI_GATEWAY_BASE_URL: set""",
+}
+SETTINGS["compat"] = SETTINGS["provider-native"].replace("provider-native", "compat")
+
+WELL: Verdicts = {
+    "settings": ("ok", SETTINGS["provider-native"]),
+    "host": ("ok", "127.0.0.1:PORT answers"),
+    "gateway": ("ok", "CF_AIG_TOKEN is accepted, and a wrong token refused"),
+    "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and accepted"),
+    "model": ("ok", "deepseek-flash"),
+    "balance": ("ok", "enough for a request"),
+    "answer": ("ok", "comes whole, with its finish"),
+    "streaming": ("ok", "comes piece by piece, with its finish"),
+    "cache": ("ok", "a repeated request with `cache_ttl` was a HIT"),
+    "log": ("ok", "log id LOG-ID"),
+}
+WELL_ON: dict[Routing, Verdicts] = {
+    "provider-native": WELL,
+    "compat": WELL | {"settings": ("ok", SETTINGS["compat"])},
+    "unified": WELL
+    | {
+        "settings": ("ok", SETTINGS["unified"]),
+        "gateway": ("ok", "CLOUDFLARE_API_TOKEN is accepted, gateway local"),
+        "DeepSeek key": (
+            "ok",
+            "none is sent nor stored; Cloudflare pays and bills you (Unified Billing)",
+        ),
+    },
+}
+
+
+def stopped(
+    check: str, found: str, change: str, *, before: Verdicts = WELL, log: bool = True
+) -> str:
+    """The report of a set-up that fails at `check`; `log` says whether there is a log id."""
+    at = CHECKS.index(check)
+    skipped = ("skipped", f"pointless before `{check}` is well")
+    rest = dict.fromkeys(CHECKS[at + 1 :], skipped)
+    if log:
+        rest["log"] = WELL["log"]
+    kept = {name: before[name] for name in CHECKS[:at]}
+    return report({**kept, check: ("fail", found), **rest}, f"{check}: {change}")
+
+
+AT_THE_GATEWAY = (
+    "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission AI Gateway Run "
+    "on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID)."
+)
+AT_CLOUDFLARE = (
+    "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the permission Workers AI "
+    "Read."
+)
+KEY_REFUSED = (
+    "DeepSeek refused the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in the "
+    "gateway."
+)
+ASKS_FOR_NONE = (
+    "warn",
+    (
+        "asks for no token, so whoever knows its address can use it: turn on Authenticated "
+        "Gateway in its settings"
+    ),
+)
+NAMES = (
+    "deepseek-chat, deepseek-flash, deepseek-reasoner, deepseek-v4-flash, "
+    "deepseek-v4-flash-vision-exp, deepseek-v4-pro"
+)
+ALL_NAMES = f"@cf/deepseek-ai/deepseek-v4-flash-0731, @cf/deepseek-ai/deepseek-v4-pro-0813, {NAMES}"
+NO_TOKEN_SET = WELL | {
+    "settings": (
+        "ok",
+        SETTINGS["provider-native"].replace("CF_AIG_TOKEN: set", "CF_AIG_TOKEN: not set"),
+    )
+}
+NO_KEY_SET = WELL | {
+    "settings": (
+        "ok",
+        SETTINGS["provider-native"].replace("DEEPSEEK_API_KEY: set", "DEEPSEEK_API_KEY: not set"),
+    )
+}
+OTHER_GATEWAY = WELL | {
+    "settings": ("ok", SETTINGS["provider-native"].replace("ID: local", "ID: prod"))
+}
+
+
+WHOLE_ANSWER = {
+    "id": "1",
+    "model": "deepseek-flash",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "1"}, "finish_reason": "stop"}
+    ],
+}
+
+
+AFTER_THE_FIRST = Fault()
+
+
+def run(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    return subprocess.run(  # noqa: S603  # our own command
+        [sys.executable, "-m", "langchain_cf_deepseek", "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **variables},
+    )

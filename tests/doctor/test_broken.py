@@ -1,0 +1,321 @@
+"""Set-ups that fail at a service: the check that fails names the cause."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from langchain_cf_deepseek.local import (
+    Fault,
+    LocalGateway,
+    deepseek_error,
+    edge_error,
+    gateway_error,
+    rest_error,
+)
+from langchain_cf_deepseek.routing import Routing
+from tests.conftest import ACCOUNT
+from tests.doctor.conftest import Doctor
+from tests.doctor.reports import (
+    AFTER_THE_FIRST,
+    ALL_NAMES,
+    AT_CLOUDFLARE,
+    AT_THE_GATEWAY,
+    CREDENTIALS,
+    KEY_REFUSED,
+    NAMES,
+    NO_KEY_SET,
+    NO_TOKEN_SET,
+    OTHER_GATEWAY,
+    WELL,
+    WELL_ON,
+    WRONG_KEY,
+    WRONG_TOKEN,
+    repeatable,
+    report,
+    run,
+    stopped,
+)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A set-up that fails: what is changed of one that is well, and what is printed then."""
+
+    expected: str
+    routing: Routing = "provider-native"
+    gateway: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str | None] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ()
+    fault: Fault | None = None
+
+
+BROKEN = {
+    "wrong gateway token": Broken(
+        stopped(
+            "gateway",
+            "CF_AIG_TOKEN was refused (status 401, code 2009)",
+            AT_THE_GATEWAY,
+            log=False,
+        ),
+        variables={"CF_AIG_TOKEN": WRONG_TOKEN},
+    ),
+    "no gateway token": Broken(
+        stopped(
+            "gateway",
+            "needs a token, and CF_AIG_TOKEN is not set (status 401, code 2009)",
+            AT_THE_GATEWAY,
+            before=NO_TOKEN_SET,
+            log=False,
+        ),
+        variables={"CF_AIG_TOKEN": None},
+    ),
+    "wrong API token on unified": Broken(
+        stopped(
+            "gateway",
+            "CLOUDFLARE_API_TOKEN was refused (status 401, code 10000)",
+            AT_CLOUDFLARE,
+            before=WELL_ON["unified"],
+            log=False,
+        ),
+        "unified",
+        variables={"CLOUDFLARE_API_TOKEN": WRONG_TOKEN},
+    ),
+    "unknown gateway id": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare AI Gateway (status 400, code 2001): Please configure AI Gateway in the "
+            "Cloudflare dashboard.",
+            "Check `gateway_id` (CLOUDFLARE_GATEWAY_ID): the account has no such gateway, or the "
+            "gateway has no key to use.",
+            before=OTHER_GATEWAY,
+            log=False,
+        ),
+        variables={
+            "CLOUDFLARE_GATEWAY_ID": "prod",
+            "CLOUDFLARE_AI_GATEWAY_BASE_URL": "URL/v1/ACCOUNT/prod/deepseek",
+        },
+    ),
+    "an account that the API does not know": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's API (status 404, code 7003): Could not route to "
+            "/client/v4/accounts/elsewhere/ai/v1/chat/completions, perhaps your object identifier "
+            "is invalid?; No route for that URI.",
+            "Check `account_id` (CLOUDFLARE_ACCOUNT_ID) and `base_url`: Cloudflare's API has no "
+            "such address.",
+            before=WELL_ON["unified"],
+            log=False,
+        ),
+        "unified",
+        variables={
+            "CLOUDFLARE_AI_GATEWAY_BASE_URL": "URL/client/v4/accounts/elsewhere/ai/v1",
+        },
+    ),
+    "an address where nothing is": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare AI Gateway (status 404): HTTP 404 without a body.",
+            "Check `model`, `routing` and `base_url`.",
+            log=False,
+        ),
+        variables={"CLOUDFLARE_AI_GATEWAY_BASE_URL": "URL/nowhere"},
+    ),
+    "a block of the edge, without any hint": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare AI Gateway (status 403): error code: 1010.",
+            "Look the request up in the gateway's log, in the Cloudflare dashboard.",
+            log=False,
+        ),
+        fault=edge_error(),
+    ),
+    "a page of somebody in front": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare AI Gateway (status 200): Log in to the WLAN.",
+            "Try again in a moment.",
+            log=False,
+        ),
+        fault=edge_error(200, "<html><title>Log in to the WLAN</title></html>", "text/html"),
+    ),
+    "wrong DeepSeek key": Broken(
+        stopped(
+            "DeepSeek key", "DEEPSEEK_API_KEY is sent, and was refused (status 401)", KEY_REFUSED
+        ),
+        variables={"DEEPSEEK_API_KEY": WRONG_KEY},
+    ),
+    "no DeepSeek key, and none stored": Broken(
+        stopped(
+            "DeepSeek key",
+            "none is sent, and none stored in the gateway (status 401)",
+            "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key "
+            "in the gateway and set `gateway_token` (CF_AIG_TOKEN).",
+            before=NO_KEY_SET,
+        ),
+        variables={"DEEPSEEK_API_KEY": None},
+    ),
+    "a stored key that DeepSeek refuses": Broken(
+        stopped(
+            "DeepSeek key",
+            "the one stored in the gateway was refused (status 401)",
+            KEY_REFUSED,
+            before=NO_KEY_SET,
+        ),
+        gateway={"stored_key": True},
+        variables={"DEEPSEEK_API_KEY": None},
+        fault=deepseek_error(401, "Authentication Fails", "authentication_error"),
+    ),
+    "a stored key that DeepSeek refuses on unified": Broken(
+        stopped(
+            "DeepSeek key",
+            "the one stored in the gateway was refused (status 401, code 2009)",
+            "The DeepSeek key stored in the gateway was refused: store a valid one.",
+            before=WELL_ON["unified"],
+        ),
+        "unified",
+        fault=rest_error(2009, 401, "Unauthorized"),
+    ),
+    "unknown model": Broken(
+        stopped(
+            "model",
+            "DeepSeek (status 400, code invalid_request_error, log id LOG-ID): The supported API "
+            "model names are deepseek-flash, deepseek-v4-pro, but you passed deepseek-flsh.",
+            f"Check `model`. Did you mean 'deepseek-flash'? Known names: {NAMES}.",
+        ),
+        arguments=("--model", "deepseek-flsh"),
+    ),
+    "unknown model on unified": Broken(
+        stopped(
+            "model",
+            "Cloudflare's API (status 404, code 7003, log id LOG-ID): Model not found: "
+            "deepseek/gpt-5.",
+            f"Check `model`: Cloudflare's catalogue has no such name. Known names: {ALL_NAMES}.",
+            before=WELL_ON["unified"]
+            | {"DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own")},
+        ),
+        "unified",
+        arguments=("--model", "gpt-5"),
+    ),
+    "unknown provider on compat": Broken(
+        stopped(
+            "model",
+            "Cloudflare AI Gateway (status 400, code 2008, log id LOG-ID): Invalid provider.",
+            "Check `model`: the gateway cannot tell the provider from it. "
+            f"Known names: {ALL_NAMES}.",
+            before=WELL_ON["compat"]
+            | {"DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused")},
+        ),
+        "compat",
+        arguments=("--model", "dynamic/mine"),
+        fault=gateway_error(2008, 400, "Invalid provider"),
+    ),
+    "no balance": Broken(
+        stopped(
+            "balance",
+            "DeepSeek (status 402, code invalid_request_error, log id LOG-ID): Insufficient "
+            "Balance.",
+            "Top up the balance of the DeepSeek account.",
+            before=WELL | {"model": ("ok", "deepseek-flash is not refused")},
+        ),
+        fault=deepseek_error(402, "Insufficient Balance", "unknown_error"),
+    ),
+    "no credits on unified": Broken(
+        stopped(
+            "balance",
+            "Cloudflare's API (status 402, code 2021, log id LOG-ID): Insufficient credits.",
+            "Top up the gateway's credits in the Cloudflare dashboard. Use a DeepSeek key of your "
+            'own: set `api_key` (DEEPSEEK_API_KEY) with `routing="provider-native"`, or store '
+            "one in the gateway.",
+            before=WELL_ON["unified"]
+            | {
+                "DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own"),
+                "model": ("ok", "deepseek-flash is not refused"),
+            },
+        ),
+        "unified",
+        fault=rest_error(2021, 402, "Insufficient credits"),
+    ),
+    "a rate limit": Broken(
+        stopped(
+            "answer",
+            "Cloudflare AI Gateway (status 429, code 2003, log id LOG-ID): Rate limited.",
+            "The gateway's rate limit is reached.",
+            before=WELL
+            | {
+                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
+                "model": ("ok", "deepseek-flash is not refused"),
+            },
+        ),
+        fault=gateway_error(2003, 429, "Rate limited"),
+    ),
+    "a rate limit of a gateway that asks for no token": Broken(
+        stopped(
+            "answer",
+            "Cloudflare AI Gateway (status 429, code 2003, log id LOG-ID): Rate limited.",
+            "The gateway's rate limit is reached.",
+            before=WELL
+            | {
+                "gateway": ("ok", "CF_AIG_TOKEN is not refused"),
+                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
+                "model": ("ok", "deepseek-flash is not refused"),
+            },
+        ),
+        gateway={"authenticated": False},
+        fault=gateway_error(2003, 429, "Rate limited"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_set_up_is_told_by_its_cause(name: str, doctor: Doctor) -> None:
+    broken = BROKEN[name]
+    with LocalGateway(**CREDENTIALS | broken.gateway) as gateway:
+        if broken.fault:
+            gateway.fault(replace(broken.fault, times=None))
+        changes = {
+            variable: value and value.replace("URL", gateway.url).replace("ACCOUNT", ACCOUNT)
+            for variable, value in broken.variables.items()
+        }
+        variables = gateway.environment(broken.routing) | changes
+        assert doctor(variables, *broken.arguments) == (1, broken.expected)
+
+
+def test_a_cut_stream_fails_alone(gateway: LocalGateway, doctor: Doctor) -> None:
+    gateway.fault(AFTER_THE_FIRST)
+    gateway.fault(then="cut")
+    found = (
+        "The connection (status 200, log id LOG-ID): the answer ended before its finish reason "
+        "came."
+    )
+    assert doctor(gateway.environment()) == (
+        1,
+        report(
+            WELL | {"streaming": ("fail", found)},
+            "streaming: Try again in a moment.",
+        ),
+    )
+
+
+def test_a_repeated_request_that_fails_is_a_failure_of_the_cache_check(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    gateway.fault(split=1000)
+    gateway.fault(AFTER_THE_FIRST)
+    gateway.fault(gateway_error(2003, 429, "Rate limited"))
+    found = "Cloudflare AI Gateway (status 429, code 2003, log id LOG-ID): Rate limited."
+    assert doctor(gateway.environment()) == (
+        1,
+        report(
+            WELL | {"cache": ("fail", found)},
+            "cache: The gateway's rate limit is reached.",
+        ),
+    )
+
+
+def test_a_process_of_its_own_prints_the_same_and_ends_with_the_status(
+    gateway: LocalGateway,
+) -> None:
+    done = run(gateway.environment() | {"CF_AIG_TOKEN": WRONG_TOKEN})
+    expected = BROKEN["wrong gateway token"].expected
+    assert (done.returncode, repeatable(done.stdout), done.stderr) == (1, expected, "")

@@ -1,0 +1,56 @@
+"""No credential is printed, whatever a server answers."""
+
+import pytest
+
+from langchain_cf_deepseek.local import Fault, LocalGateway
+from langchain_cf_deepseek.routing import Routing
+from tests.doctor.conftest import Doctor
+from tests.doctor.reports import (
+    AFTER_THE_FIRST,
+    API_TOKEN,
+    CREDENTIALS,
+    KEY,
+    SECRET_VARIABLES,
+    TOKEN,
+    WELL_ON,
+    WHOLE_ANSWER,
+)
+
+ECHO = f"{KEY} {TOKEN} {API_TOKEN} Bearer {KEY}"
+HOSTILE = {
+    "DeepSeek's error": {"error": {"message": ECHO, "type": KEY, "code": TOKEN, "param": KEY}},
+    "the end of the key": {"error": {"message": f"Your api key: ****{KEY[-4:]} is invalid"}},
+    "both ends of the key": {"error": {"message": f"Wrong key: {KEY[:6]}***{KEY[-4:]}."}},
+    "the gateway's error": {"success": False, "error": [{"code": 2009, "message": ECHO}]},
+    "the API's error": {"success": False, "errors": [{"code": KEY, "message": ECHO}]},
+    "text": f"Unknown: {ECHO}",
+    "a page": f"<html><title>{ECHO}</title></html>",
+    "an answer": {**WHOLE_ANSWER, "model": ECHO},
+}
+
+
+@pytest.mark.parametrize("routing", WELL_ON)
+@pytest.mark.parametrize("status", [200, 302, 401, 402, 500, "in a stream"])
+@pytest.mark.parametrize("body", HOSTILE)
+def test_an_answer_that_echoes_the_credentials_does_not_get_them_printed(
+    body: str, status: int | str, routing: Routing, gateway: LocalGateway, doctor: Doctor
+) -> None:
+    headers = {"cf-aig-log-id": ECHO, "cf-aig-cache-status": ECHO, "location": f"/{KEY}"}
+    if isinstance(status, int):
+        fault = Fault(status=status, body=HOSTILE[body], headers=headers, times=None)
+    else:
+        gateway.fault(AFTER_THE_FIRST)
+        fault = Fault(then="error_event", body=HOSTILE[body], headers=headers, times=None)
+    gateway.fault(fault)
+    credentials = dict(zip(SECRET_VARIABLES, CREDENTIALS.values(), strict=True))
+    # `doctor` looks for parts of four letters of every credential.
+    _, printed = doctor(gateway.environment(routing) | credentials)
+    assert printed.startswith(f"check         outcome  found\nsettings      ok       {routing} ")
+
+
+def test_a_model_from_a_hostile_answer_cannot_write_lines_of_its_own(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    gateway.fault(body={**WHOLE_ANSWER, "model": "x\n\nAll is well."}, times=None)
+    _, printed = doctor(gateway.environment())
+    assert "model         ok       deepseek-flash, served as x All is well.\n" in printed

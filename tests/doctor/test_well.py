@@ -1,0 +1,275 @@
+"""Set-ups that work, with warnings or without, and the forms in which that is said."""
+
+import json
+import re
+
+import pytest
+
+from langchain_cf_deepseek.local import Fault, LocalGateway
+from langchain_cf_deepseek.routing import Routing
+from tests.conftest import ACCOUNT
+from tests.doctor.conftest import Doctor
+from tests.doctor.reports import (
+    AFTER_THE_FIRST,
+    ASKS_FOR_NONE,
+    CREDENTIALS,
+    KEY,
+    NO_TOKEN_SET,
+    SETTINGS,
+    TOKEN,
+    WELL,
+    WELL_ON,
+    WHOLE_ANSWER,
+    WRONG_KEY,
+    Verdicts,
+    report,
+)
+
+
+@pytest.mark.parametrize("routing", WELL_ON)
+def test_a_set_up_that_works_is_well(
+    routing: Routing, gateway: LocalGateway, doctor: Doctor
+) -> None:
+    assert doctor(gateway.environment(routing)) == (0, report(WELL_ON[routing]))
+
+
+@pytest.mark.parametrize("routing", ["provider-native", "compat"])
+def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
+    routing: Routing, doctor: Doctor
+) -> None:
+    with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
+        variables = gateway.environment(routing)
+        del variables["DEEPSEEK_API_KEY"]
+        expected = WELL | {
+            "settings": (
+                "ok",
+                SETTINGS[routing].replace("DEEPSEEK_API_KEY: set", "DEEPSEEK_API_KEY: not set"),
+            ),
+            "DeepSeek key": (
+                "ok",
+                "none is sent; the one stored in the gateway (BYOK) is accepted",
+            ),
+        }
+        assert doctor(variables) == (0, report(expected))
+
+
+def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -> None:
+    with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
+        expected = WELL_ON["unified"] | {
+            "DeepSeek key": ("ok", "none is sent; the one stored in the gateway (BYOK) is accepted")
+        }
+        assert doctor(gateway.environment("unified")) == (0, report(expected))
+
+
+def test_what_goes_over_the_wire_is_four_small_requests_of_which_two_cost_nothing(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    doctor(gateway.environment())
+    first, wrong, stream, again = gateway.requests
+    question = first.body["messages"][0]["content"]
+    assert re.fullmatch(r"Count from 1 to 9\. \([0-9a-f]{16}\)", question)
+    body = {
+        "model": "deepseek-flash",
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": 16,
+        "thinking": {"type": "disabled"},
+    }
+    assert [request.body for request in (first, wrong, again)] == [body] * 3
+    assert stream.body == body | {"stream": True, "stream_options": {"include_usage": True}}
+    assert [
+        {
+            name: value
+            for name, value in request.headers.items()
+            if name.startswith("cf-aig-") or name == "authorization"
+        }
+        for request in gateway.requests
+    ] == [
+        {"authorization": f"Bearer {KEY}", "cf-aig-authorization": f"Bearer {token}", **option}
+        for token, option in (
+            (TOKEN, {"cf-aig-cache-ttl": "60"}),
+            ("wrong-on-purpose", {"cf-aig-cache-ttl": "60"}),
+            (TOKEN, {"cf-aig-skip-cache": "true"}),
+            (TOKEN, {"cf-aig-cache-ttl": "60"}),
+        )
+    ]
+    assert gateway.upstream_calls == 2
+
+
+NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
+
+
+@pytest.mark.parametrize(
+    ("faults", "verdicts"),
+    [
+        pytest.param(
+            [Fault(body=WHOLE_ANSWER, times=None)],
+            {
+                "streaming": (
+                    "warn",
+                    "came in one piece instead of a stream: guardrails of the gateway do that",
+                )
+            },
+            id="a stream in one piece",
+        ),
+        pytest.param(
+            # A body in pieces is nothing that the local gateway keeps.
+            [Fault(split=1000, times=None)],
+            {"cache": ("warn", NOT_KEPT)},
+            id="an answer that is not kept",
+        ),
+        pytest.param(
+            [
+                Fault(
+                    split=1000,
+                    headers={"cf-aig-cache-status": None, "cf-aig-log-id": None},
+                    times=None,
+                )
+            ],
+            {
+                "cache": (
+                    "warn",
+                    "the answer has no `cf-aig-cache-status`, so whether it is kept is unknown",
+                ),
+                "log": (
+                    "warn",
+                    "the answer has no `cf-aig-log-id`: logs are off, or not told of here",
+                ),
+            },
+            id="no headers",
+        ),
+    ],
+)
+def test_what_is_not_as_it_could_be_is_a_warning(
+    faults: list[Fault], verdicts: Verdicts, gateway: LocalGateway, doctor: Doctor
+) -> None:
+    for fault in faults:
+        gateway.fault(fault)
+    assert doctor(gateway.environment()) == (0, report(WELL | verdicts))
+
+
+@pytest.mark.parametrize("token", [TOKEN, None])
+def test_a_gateway_that_asks_for_no_token_is_a_warning(token: str | None, doctor: Doctor) -> None:
+    with LocalGateway(**CREDENTIALS, authenticated=False) as gateway:
+        variables = gateway.environment() | {"CF_AIG_TOKEN": token}
+        before = WELL if token else NO_TOKEN_SET
+        assert doctor(variables) == (0, report(before | {"gateway": ASKS_FOR_NONE}))
+
+
+def test_the_routing_of_the_command_line_beats_the_environment(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    variables = gateway.environment("unified") | {"CLOUDFLARE_AI_GATEWAY_ROUTING": "compat"}
+    settings = SETTINGS["unified"].replace("ROUTING: unified", "ROUTING: compat")
+    assert doctor(variables, "--routing", "unified") == (
+        0,
+        report(WELL_ON["unified"] | {"settings": ("ok", settings)}),
+    )
+
+
+def test_a_model_served_under_another_name_is_shown_with_it(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    expected = WELL | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
+    assert doctor(gateway.environment(), "--model", "deepseek-chat") == (0, report(expected))
+
+
+def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    expected = WELL_ON["compat"] | {
+        "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
+        "model": ("ok", "dynamic/mine, served as deepseek-flash"),
+    }
+    variables = gateway.environment("compat")
+    assert doctor(variables, "--model", "dynamic/mine") == (0, report(expected))
+    assert {tuple(sorted(request.body)) for request in gateway.requests} == {
+        ("max_tokens", "messages", "model"),
+        ("max_tokens", "messages", "model", "stream", "stream_options"),
+    }
+
+
+def test_the_printed_table_is_aligned(gateway: LocalGateway, doctor: Doctor) -> None:
+    _, printed = doctor(gateway.environment() | {"DEEPSEEK_API_KEY": WRONG_KEY})
+    assert (
+        printed
+        == f"""\
+check         outcome  found
+settings      ok       provider-native through 127.0.0.1:PORT
+                       CLOUDFLARE_AI_GATEWAY_ROUTING: provider-native
+                       CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}
+                       CLOUDFLARE_GATEWAY_ID: local
+                       DEEPSEEK_API_KEY: set
+                       CF_AIG_TOKEN: set
+                       CLOUDFLARE_AI_GATEWAY_BASE_URL: set
+host          ok       127.0.0.1:PORT answers
+gateway       ok       CF_AIG_TOKEN is accepted, and a wrong token refused
+DeepSeek key  fail     DEEPSEEK_API_KEY is sent, and was refused (status 401)
+model         skipped  pointless before `DeepSeek key` is well
+balance       skipped  pointless before `DeepSeek key` is well
+answer        skipped  pointless before `DeepSeek key` is well
+streaming     skipped  pointless before `DeepSeek key` is well
+cache         skipped  pointless before `DeepSeek key` is well
+log           ok       log id LOG-ID
+
+DeepSeek key: DeepSeek refused the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
+the gateway.
+"""
+    )
+
+
+def as_json(verdicts: Verdicts, **changes: str) -> dict[str, dict[str, str]]:
+    return {
+        name: {"outcome": outcome, "found": found, "change": changes.get(name, "")}
+        for name, (outcome, found) in verdicts.items()
+    }
+
+
+@pytest.mark.parametrize("routing", WELL_ON)
+def test_json_is_one_object_with_the_same_facts(
+    routing: Routing, gateway: LocalGateway, doctor: Doctor
+) -> None:
+    status, printed = doctor(gateway.environment(routing), "--json")
+    assert (status, json.loads(printed)) == (
+        0,
+        {"ok": True, "local_gateway": False, "checks": as_json(WELL_ON[routing])},
+    )
+    assert printed.count("\n") == 1
+
+
+def test_json_of_a_broken_set_up_says_what_to_change(gateway: LocalGateway, doctor: Doctor) -> None:
+    gateway.fault(AFTER_THE_FIRST)
+    gateway.fault(status=503, body="")
+    status, printed = doctor(gateway.environment(), "--json")
+    found = "DeepSeek (status 503, log id LOG-ID): HTTP 503 without a body."
+    verdicts = WELL | {"streaming": ("fail", found)}
+    assert (status, json.loads(printed)) == (
+        1,
+        {
+            "ok": False,
+            "local_gateway": False,
+            "checks": as_json(verdicts, streaming="Try again in a moment."),
+        },
+    )
+
+
+@pytest.mark.parametrize("routing", [None, *WELL_ON])
+def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
+    routing: Routing | None, doctor: Doctor
+) -> None:
+    arguments = ["--routing", routing] if routing else []
+    closing = "All is well with the local gateway, whose credentials and answers are pretended."
+    verdicts = WELL_ON[routing or "provider-native"]
+    variables: dict[str, str | None] = {
+        "CLOUDFLARE_AI_GATEWAY_ROUTING": "nonsense",
+        "CLOUDFLARE_ACCOUNT_ID": KEY,
+        "DEEPSEEK_API_KEY": WRONG_KEY,
+    }
+    assert doctor(variables, "--local", *arguments) == (0, report(verdicts, closing))
+
+
+def test_json_says_that_the_gateway_is_local(doctor: Doctor) -> None:
+    status, printed = doctor({}, "--local", "--json")
+    assert (status, json.loads(printed)) == (
+        0,
+        {"ok": True, "local_gateway": True, "checks": as_json(WELL)},
+    )

@@ -1,0 +1,141 @@
+"""Connections: how they are shared, and that an answer is the same whatever library reads it."""
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from pydantic import ValidationError
+
+from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek.http_library import library_of
+from langchain_cf_deepseek.local import LocalGateway
+from tests.conftest import PATHS
+
+try:
+    import aiohttp  # noqa: F401
+except ImportError:
+    FAST = False
+else:
+    FAST = True
+
+
+def _head(content_type: str, **headers: str) -> bytes:
+    lines = ["HTTP/1.1 200 OK", f"content-type: {content_type}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+@contextmanager
+def _server(*answers: bytes, reset: bool = False) -> Iterator[str]:
+    """Answer each connection with one of `answers`, and end it hard if `reset`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(answer)
+                    if reset:
+                        linger = struct.pack("ii", 1, 0)
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def _event(text: str) -> bytes:
+    return b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n' % text.encode()
+
+
+def _model(url: str, **kwargs: Any) -> ChatCloudflareDeepSeek:
+    fields: dict[str, Any] = {"model": "deepseek-flash", "api_key": "k", "max_retries": 0}
+    return ChatCloudflareDeepSeek(base_url=url, **(fields | kwargs))
+
+
+@pytest.mark.parametrize("path", ["stream", "astream"])
+@pytest.mark.parametrize("framing", [{}, {"content_length": "9999"}])
+def test_what_came_in_one_packet_with_the_break_is_kept(path: str, framing: dict[str, str]) -> None:
+    answer = _head("text/event-stream", **framing) + _event("Short ") + _event("waves")
+    with (
+        _server(answer) as url,
+        pytest.raises(errors.CFDeepSeekIncompleteStreamError) as caught,
+    ):
+        PATHS[path](_model(url), "Why is the sky blue?")
+    assert caught.value.partial == "Short waves"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", b"nonsense\r\n\r\n"])
+def test_an_answer_that_is_no_http_is_a_connection_error_and_no_timeout(
+    path: str, answer: bytes
+) -> None:
+    with _server(answer) as url, pytest.raises(CFDeepSeekError) as caught:
+        PATHS[path](_model(url), "Hello")
+    assert (type(caught.value), caught.value.is_retryable) == (
+        errors.CFDeepSeekConnectionError,
+        True,
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_long_request_arrives_whole(gw: LocalGateway, path: str) -> None:
+    text = "sky " * 400_000
+    PATHS[path](gw.chat_model(), text)
+    [request] = gw.requests
+    assert request.body["messages"] == [{"role": "user", "content": text}]
+    assert "transfer-encoding" not in request.headers
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    answer = b'{"choices":[{"message":{"content":"by proxy"},"finish_reason":"stop"}]}'
+    with _server(_head("application/json", content_length=str(len(answer))) + answer) as url:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        # A proxy gets CONNECT for https, which this one answers like a server that it is not.
+        with pytest.raises(errors.CFDeepSeekConnectionError):
+            PATHS[path](_model("https://gateway.example/deepseek"), "Hello")
+
+
+def test_an_http_client_of_the_older_library_works_too(gw: LocalGateway) -> None:
+    with httpx.Client() as own:
+        assert gw.chat_model(http_client=own).invoke("Hello").text
+
+
+@pytest.mark.parametrize("field", ["http_client", "http_async_client"])
+def test_what_is_no_http_client_is_refused_when_the_model_is_made(
+    gw: LocalGateway, field: str
+) -> None:
+    wrong = {"http_client": openai.DefaultAsyncHttpxClient, "http_async_client": httpx.Client}
+    with pytest.raises(ValidationError, match=field):
+        gw.chat_model(**{field: wrong[field]()})
+
+
+def test_a_class_of_no_http_library_is_none() -> None:
+    with pytest.raises(ValueError, match="dict is no class of httpx or httpx2"):
+        library_of(dict)
+
+
+@pytest.mark.skipif(not FAST, reason="the extra `fast` is not installed")
+def test_async_calls_stand_on_aiohttp_where_it_is_installed(
+    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    llm = gw.chat_model()
+
+    async def transport() -> str:
+        await llm.ainvoke("Hello")
+        async with llm._transport._clients.alend(None) as client:
+            return type(client._transport).__name__
+
+    assert asyncio.run(transport()) == "AiohttpTransport"
