@@ -7,8 +7,7 @@ and returns the figures of its rows.
 import asyncio
 import resource
 import time
-from collections.abc import Callable, Coroutine
-from functools import cache
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
@@ -21,12 +20,6 @@ AT_ONCE = 100
 """How many calls an `abatch` has under way."""
 
 
-@cache
-def _runner() -> asyncio.Runner:
-    return asyncio.Runner()
-
-
-@cache
 def _chat(contender: str, url: str) -> Chat:
     chat: Chat = CONTENDERS[contender].make(url)
     return chat
@@ -37,10 +30,6 @@ def _cpu(ask: Callable[[], object]) -> float:
     begin = time.process_time()
     ask()
     return time.process_time() - begin
-
-
-def _run(coroutine: Coroutine[Any, Any, None]) -> None:
-    _runner().run(coroutine)
 
 
 def _drain(chat: Chat) -> int:
@@ -57,12 +46,13 @@ async def _adrain(chat: Chat) -> int:
 def _stream_cpu(chat: Chat, chunks: int, times: int, *, is_async: bool) -> float:
     """Return the CPU seconds of a stream after a first one, the median of so many."""
     counts = []
+    with asyncio.Runner() as runner:
 
-    def ask() -> None:
-        counts.append(_runner().run(_adrain(chat)) if is_async else _drain(chat))
+        def ask() -> None:
+            counts.append(runner.run(_adrain(chat)) if is_async else _drain(chat))
 
-    ask()
-    seconds = median(_cpu(ask) for _ in range(times))
+        ask()
+        seconds = median(_cpu(ask) for _ in range(times))
     if min(counts) < chunks:
         msg = f"{chunks} chunks were sent, {min(counts)} came"
         raise RuntimeError(msg)
@@ -129,7 +119,8 @@ def first_chunk(contender: str, server: str, *, is_async: bool) -> tuple[float]:
             pass
         return taken
 
-    taken = [_runner().run(ask_async()) if is_async else ask() for _ in range(2)]
+    with asyncio.Runner() as runner:
+        taken = [runner.run(ask_async()) if is_async else ask() for _ in range(2)]
     return (1000 * taken[-1],)
 
 
@@ -145,11 +136,13 @@ def call_cpu(contender: str, server: str, *, calls: int, is_async: bool) -> tupl
         for _ in range(calls):
             chat.invoke(PROMPT)
 
-    def turn() -> None:
-        _run(ask_async()) if is_async else ask()
+    with asyncio.Runner() as runner:
 
-    turn()
-    return (MICRO * _cpu(turn) / calls,)
+        def turn() -> None:
+            runner.run(ask_async()) if is_async else ask()
+
+        turn()
+        return (MICRO * _cpu(turn) / calls,)
 
 
 def concurrency(
@@ -166,10 +159,11 @@ def concurrency(
     async def all_of_them() -> None:
         await asyncio.gather(*(one(calls // callers) for _ in range(callers)))
 
-    _run(one(1))  # what is loaded with the first call
-    cpu, wall = time.process_time(), time.perf_counter()
-    _run(all_of_them())
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    with asyncio.Runner() as runner:
+        runner.run(one(1))  # what is loaded with the first call
+        cpu, wall = time.process_time(), time.perf_counter()
+        runner.run(all_of_them())
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return (
         calls / wall,
         MICRO * cpu / calls,
@@ -208,7 +202,10 @@ def bulk(contender: str, server: str, *, prompts: int) -> tuple[float, ...]:
     ratios = [overhead(lambda: chat.batch(asked), single)]
     first_peak = _peak_megabytes()
     ratios.append(overhead(lambda: chat.batch(asked), single))
-    aratios = [overhead(lambda: _run(abatch()), lambda: _run(asingle())) for _ in range(2)]
+    with asyncio.Runner() as runner:
+        aratios = [
+            overhead(lambda: runner.run(abatch()), lambda: runner.run(asingle())) for _ in range(2)
+        ]
     growth = _peak_megabytes() - first_peak
     kilobytes = 1024 * (first_peak - peak) / prompts
     return median(ratios), median(aratios), kilobytes, growth

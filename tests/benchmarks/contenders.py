@@ -3,6 +3,7 @@
 A contender is loaded only in the process that measures it.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,6 +73,11 @@ def _ours(url: str) -> Any:
     return model(model="deepseek-flash", base_url=url, api_key="k")
 
 
+def _ours_without_fast(url: str) -> Any:
+    sys.modules["aiohttp"] = None  # type: ignore[assignment]  # as if it were not installed
+    return _ours(url)
+
+
 def _least(url: str) -> Any:
     return import_module("tests.benchmarks.least").LeastChatModel(url=f"{url}/chat/completions")
 
@@ -103,6 +109,12 @@ CONTENDERS = {
         _ours,
         "from langchain_cf_deepseek import ChatCloudflareDeepSeek",
     ),
+    "plain": Contender(
+        "ours without `fast`",
+        "aiohttp",
+        _ours_without_fast,
+        "from langchain_cf_deepseek import ChatCloudflareDeepSeek",
+    ),
     "least": Contender(
         "least class",
         "langchain_core",
@@ -132,7 +144,7 @@ CONTENDERS = {
     "http": Contender(HTTP_LIBRARY, HTTP_LIBRARY, HttpLibrary, f"import {HTTP_LIBRARY}"),
     "raw": Contender("raw socket", "socket", RawSocket),
 }
-EVERYONE = tuple(CONTENDERS)
+EVERYONE = tuple(name for name in CONTENDERS if name != "plain")
 LANGCHAIN = ("ours", "least", "deepseek", "openai", "cloudflare")
 
 

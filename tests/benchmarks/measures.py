@@ -55,6 +55,7 @@ _PACKETS = {
     "packed": "many events in a packet",
 }
 _OURS_AND_LEAST = ("ours", "least")
+_ASYNC = ("plain", *EVERYONE)
 _FLAT = 1.15
 """What an equal cost may measure."""
 
@@ -87,6 +88,7 @@ def _chunk(*, quick: bool) -> list[Measure]:
                 "chunk",
                 (Row(f"CPU per chunk of {way}, {_PACKETS[how]} (µs)", goals),),
                 partial(calls.chunk_cpu, how=how, chunks=2000, is_async=is_async),
+                _ASYNC if is_async else EVERYONE,
                 turns=1 if how == "paced" else 3,
             )
             for how in _PACKETS
@@ -138,6 +140,7 @@ def _invoke() -> list[Measure]:
             "invoke",
             (Row(f"CPU per {_way('invoke', is_async=is_async)} (µs)", goals),),
             partial(calls.call_cpu, calls=100, is_async=is_async),
+            _ASYNC if is_async else EVERYONE,
             turns=3,
         )
         for is_async in (False, True)
@@ -171,6 +174,7 @@ def _concurrency(*, quick: bool) -> list[Measure]:
                         calls=asked,
                         streamed=streamed,
                     ),
+                    _ASYNC,
                     own_process=True,
                 )
             )
@@ -190,7 +194,7 @@ def _concurrency(*, quick: bool) -> list[Measure]:
                     calls.concurrency, how="slow", callers=callers, calls=callers, streamed=streamed
                 ),
                 # That of Workers AI has at most 100 connections, and would take half a minute.
-                tuple(name for name in EVERYONE if name != "cloudflare"),
+                tuple(name for name in _ASYNC if name != "cloudflare"),
                 own_process=True,
             )
         )

@@ -61,6 +61,8 @@ def _verdict(goal: Goal, found: ByContender) -> str:
         wanted = f"{goal.limit:g} {CONTENDERS[goal.against].title}"
     if reached is None:
         return ""
+    if isnan(reached):
+        return f"{sign} {wanted}: failed"
     is_met = reached >= goal.limit if goal.at_least else reached <= goal.limit
     return f"{sign} {wanted}: {_figure(reached)} {'met' if is_met else '**missed**'}"
 

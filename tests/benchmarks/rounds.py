@@ -52,7 +52,7 @@ def _figures(
         process = stack.enter_context(_process()) if measure.own_process else shared[name]
         try:
             figures = process.submit(measure.take, name, server).result()
-        except Exception:  # whatever a peer fails with is a finding about it
+        except Exception:  # noqa: BLE001  # whatever a peer fails with is a finding about it
             _log.exception("%s failed", name)
             figures = [nan] * len(measure.rows)
     return {row.title: float(figure) for row, figure in zip(measure.rows, figures, strict=True)}
