@@ -5,9 +5,11 @@ and returns the figures of its rows.
 """
 
 import asyncio
-import resource
+import atexit
 import time
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -20,6 +22,15 @@ AT_ONCE = 100
 """How many calls an `abatch` has under way."""
 
 
+@cache
+def _runner() -> asyncio.Runner:
+    """Return the event loop of this process: some peers share a client that knows one loop only."""
+    runner = asyncio.Runner()
+    atexit.register(runner.close)
+    return runner
+
+
+@cache
 def _chat(contender: str, url: str) -> Chat:
     chat: Chat = CONTENDERS[contender].make(url)
     return chat
@@ -44,15 +55,13 @@ async def _adrain(chat: Chat) -> int:
 
 
 def _stream_cpu(chat: Chat, chunks: int, times: int, *, is_async: bool) -> float:
-    """Return the CPU seconds of a stream after a first one, the median of so many."""
+    """Return the CPU seconds of a stream, the median of so many."""
     counts = []
-    with asyncio.Runner() as runner:
 
-        def ask() -> None:
-            counts.append(runner.run(_adrain(chat)) if is_async else _drain(chat))
+    def ask() -> None:
+        counts.append(_runner().run(_adrain(chat)) if is_async else _drain(chat))
 
-        ask()
-        seconds = median(_cpu(ask) for _ in range(times))
+    seconds = median(_cpu(ask) for _ in range(times))
     if min(counts) < chunks:
         msg = f"{chunks} chunks were sent, {min(counts)} came"
         raise RuntimeError(msg)
@@ -66,6 +75,7 @@ def chunk_cpu(
     chat = _chat(contender, f"{server}/{how}/{chunks}")
     # A socket counts what it reads, and in a packet of it are many events.
     due = 0 if contender == "raw" else chunks
+    _stream_cpu(_chat(contender, f"{server}/packed/20"), 0, 3, is_async=is_async)
     return (MICRO * _stream_cpu(chat, due, 1, is_async=is_async) / chunks,)
 
 
@@ -76,6 +86,7 @@ def chunk_cpu_by_length(
 
     Followed by the cost in the longest streams, with that in the others for a unit.
     """
+    _stream_cpu(_chat(contender, f"{server}/packed/20"), 20, 3, is_async=is_async)
     seconds = [
         _stream_cpu(
             _chat(contender, f"{server}/{how}/{chunks}"),
@@ -119,8 +130,7 @@ def first_chunk(contender: str, server: str, *, is_async: bool) -> tuple[float]:
             pass
         return taken
 
-    with asyncio.Runner() as runner:
-        taken = [runner.run(ask_async()) if is_async else ask() for _ in range(2)]
+    taken = [_runner().run(ask_async()) if is_async else ask() for _ in range(2)]
     return (1000 * taken[-1],)
 
 
@@ -136,13 +146,11 @@ def call_cpu(contender: str, server: str, *, calls: int, is_async: bool) -> tupl
         for _ in range(calls):
             chat.invoke(PROMPT)
 
-    with asyncio.Runner() as runner:
+    def turn() -> None:
+        _runner().run(ask_async()) if is_async else ask()
 
-        def turn() -> None:
-            runner.run(ask_async()) if is_async else ask()
-
-        turn()
-        return (MICRO * _cpu(turn) / calls,)
+    turn()
+    return (MICRO * _cpu(turn) / calls,)
 
 
 def concurrency(
@@ -159,11 +167,10 @@ def concurrency(
     async def all_of_them() -> None:
         await asyncio.gather(*(one(calls // callers) for _ in range(callers)))
 
-    with asyncio.Runner() as runner:
-        runner.run(one(1))  # what is loaded with the first call
-        cpu, wall = time.process_time(), time.perf_counter()
-        runner.run(all_of_them())
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    _runner().run(one(1))  # what is loaded with the first call
+    cpu, wall = time.process_time(), time.perf_counter()
+    _runner().run(all_of_them())
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     return (
         calls / wall,
         MICRO * cpu / calls,
@@ -173,7 +180,13 @@ def concurrency(
 
 
 def _peak_megabytes() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Return the most memory that this process has held, as Linux knows it.
+
+    `getrusage` would count that of its parent before the program was loaded.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    _, _, peak = status.partition("VmHWM:")
+    return int(peak.split()[0]) / 1024
 
 
 def bulk(contender: str, server: str, *, prompts: int) -> tuple[float, ...]:
@@ -202,10 +215,10 @@ def bulk(contender: str, server: str, *, prompts: int) -> tuple[float, ...]:
     ratios = [overhead(lambda: chat.batch(asked), single)]
     first_peak = _peak_megabytes()
     ratios.append(overhead(lambda: chat.batch(asked), single))
-    with asyncio.Runner() as runner:
-        aratios = [
-            overhead(lambda: runner.run(abatch()), lambda: runner.run(asingle())) for _ in range(2)
-        ]
+    aratios = [
+        overhead(lambda: _runner().run(abatch()), lambda: _runner().run(asingle()))
+        for _ in range(2)
+    ]
     growth = _peak_megabytes() - first_peak
     kilobytes = 1024 * (first_peak - peak) / prompts
     return median(ratios), median(aratios), kilobytes, growth

@@ -44,7 +44,7 @@ def body_times(contender: str, server: str, *, lengths: tuple[int, ...]) -> tupl
 
 def _cpu(model: Any, messages: list[BaseMessage]) -> float:
     taken = []
-    for _ in range(7):
+    for _ in range(15):
         begin = time.process_time()
         body = model._get_request_payload(messages)
         taken.append(time.process_time() - begin)
