@@ -253,9 +253,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def build_extra(cls, values: dict[str, Any]) -> Any:
         """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there."""
         # A validation error keeps its input: from here on it holds no credential in clear.
-        hide_secrets(values)
+        known = get_pydantic_field_names(cls)
+        hide_secrets(values, known)
         drop_profile_of_another_model(values)
-        check_arguments(values, get_pydantic_field_names(cls))
+        check_arguments(values, known)
         return values
 
     @field_validator("gateway", mode="before")

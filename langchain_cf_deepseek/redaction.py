@@ -10,7 +10,7 @@ _CREDENTIAL_HEADER = re.compile(
 )
 # All others come from the user, who may keep secrets under any name.
 _TECHNICAL_HEADER = re.compile(
-    r"host|connection|user-agent|(accept|content|x-stainless)(-.*)?|cf-aig-(?!authorization).*",
+    r"host|connection|user-agent|(accept|content)(-.*)?|cf-aig-(?!authorization).*",
     re.IGNORECASE,
 )
 

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
 
@@ -108,17 +108,22 @@ class StreamReader:
         A server may keep the body open after `[DONE]`, and a blocked read knows no other bound
         than that of the whole stream.
         """
-        network = self._response.extensions.get("network_stream")
-        sock = network.get_extra_info("socket") if network else None
-        arguments = (sock, socket.SHUT_RDWR) if sock else ()
-        timer = threading.Timer(_DRAIN_SECONDS, socket.socket.shutdown, arguments)
-        if sock:
-            timer.start()
+        timer = threading.Timer(_DRAIN_SECONDS, self._break_off)
+        timer.start()
         try:
             for _ in pieces:
                 pass
+            self._response.close()
         finally:
             timer.cancel()
+
+    def _break_off(self) -> None:
+        """End a blocked read, if it is still ours: a closed answer gave its connection back."""
+        network = self._response.extensions.get("network_stream")
+        sock = network.get_extra_info("socket") if network else None
+        if sock and not self._response.is_closed:
+            with suppress(OSError):  # the other side was faster
+                sock.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     async def _adrain(pieces: AsyncIterator[bytes]) -> None:
