@@ -89,7 +89,7 @@ def _chunk(*, quick: bool) -> list[Measure]:
                 (Row(f"CPU per chunk of {way}, {_PACKETS[how]} (µs)", goals),),
                 partial(calls.chunk_cpu, how=how, chunks=2000, is_async=is_async),
                 _ASYNC if is_async else EVERYONE,
-                turns=1 if how == "paced" else 3,
+                turns=2 if how == "paced" else 3,
             )
             for how in _PACKETS
         ]
