@@ -23,7 +23,9 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekTimeoutError,
 )
 from langchain_cf_deepseek.http_library import library_of
-from langchain_cf_deepseek.sse import BYTE_ORDER_MARK, DONE, EventDecoder
+from langchain_cf_deepseek.sse import DONE, EventDecoder
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _DRAIN_SECONDS = 1.0
 
@@ -64,6 +66,7 @@ class StreamReader:
         self._response = response
         self._decoder = EventDecoder()
         self._whole: list[bytes] | None = None
+        self._start = b""
         self._begun = False
         self._chunk_timeout = chunk_timeout or None
         self._last_event: float | None = None
@@ -134,9 +137,13 @@ class StreamReader:
     def _feed(self, piece: bytes) -> list[bytes]:
         """Return the data of the events that a piece of the body completes."""
         if not self._begun:
+            self._start += piece
+            if _BYTE_ORDER_MARK.startswith(self._start):
+                return []
+            piece, self._start = self._start.removeprefix(_BYTE_ORDER_MARK), b""
             # Neither the status nor the content type tells an event stream from a JSON, HTML or
             # text body reliably; its first character does: that of a field name, or of a comment.
-            first = piece.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+            first = piece.lstrip()[:1]
             self._begun = bool(first)
             if first and first not in b":deir":
                 self._whole = []
