@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     figures = take(chosen, installed(), options.rounds)
     libraries = ", ".join(f"{name} {version(name)}" for name in _VERSIONS)
-    print(  # noqa: T201
+    print(
         f"Python {platform.python_version()}, {libraries}; {os.cpu_count()} CPUs, "
         f"rounds: {options.rounds}.\n\n{report(chosen, figures)}"
     )
