@@ -354,6 +354,8 @@ def test_a_chain_takes_one_of_several_models_from_the_config_of_a_call(
     ]
 
 
-def test_init_chat_model_knows_langchains_own_providers_only() -> None:
+def test_init_chat_model_makes_models_of_langchains_own_providers_only() -> None:
+    made = init_chat_model("deepseek-flash", api_key="a key")
+    assert type(made).__name__ == "ChatDeepSeek"
     with pytest.raises(ValueError, match="Supported model providers are: anthropic"):
         init_chat_model("deepseek-flash", model_provider="cf_deepseek")
