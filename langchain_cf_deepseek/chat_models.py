@@ -313,9 +313,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def build_extra(cls, values: dict[str, Any]) -> Any:
         """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there."""
         # A validation error keeps its input: from here on it holds no credential in clear.
-        hide_secrets(values)
+        known = get_pydantic_field_names(cls)
+        hide_secrets(values, known)
         drop_profile_of_another_model(values)
-        check_arguments(values, get_pydantic_field_names(cls))
+        check_arguments(values, known)
         return values
 
     @field_validator("gateway", mode="before")
@@ -647,7 +648,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         if call.get("stream") and self._should_stream_usage(**call):
             parameters["stream_options"] = {"include_usage": True}
         profile = (
-            profile_of(call["model"], routing=self.routing) if "model" in call else self.profile
+            profile_of(call["model"], routing=self.routing) if call.get("model") else self.profile
         )
         body = build_body(
             self._default_params,
@@ -658,10 +659,14 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         )
         return {**body, "model": endpoint.model}
 
-    def _endpoint(self, model: str | None = None) -> Endpoint:
+    def _endpoint(self, model: Any = None) -> Endpoint:
+        name = model or self.model_name
+        if not isinstance(name, str):
+            msg = f"`model` must be a string, not {name!r:.200}."
+            raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
         return RouteSettings(
             routing=self.routing,
-            model=model or self.model_name,
+            model=name,
             account_id=self.account_id,
             gateway_id=self.gateway_id,
             base_url=self.base_url,

@@ -18,7 +18,6 @@ from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 from langchain_cf_deepseek.gateway import read_facts
 from langchain_cf_deepseek.redaction import (
-    bare_request,
     bare_response,
     redact,
     take_secrets,
@@ -339,15 +338,16 @@ def error_from_response(response: Any, *, body: object = None) -> CFDeepSeekErro
     fault = _read_fault(response, body)
     about_logs = "/ai-gateway/" in response.request.url.path
     rule = next(rule for rule in _RULES if rule.fits(fault, about_logs))
+    bare = bare_response(response, body, secrets)
     return rule.error(
         fault.message,
         origin=fault.origin,
-        request=bare_request(response.request),
-        response=bare_response(response, body, secrets),
+        request=bare.request,
+        response=bare,
         body=body,
         code=fault.code,
-        gateway=read_facts(response.headers),
-        retry_after=_retry_after(response.headers),
+        gateway=read_facts(bare.headers),
+        retry_after=_retry_after(bare.headers),
         hint=rule.hint,
     )
 
@@ -363,12 +363,14 @@ def error_of_answer(
 ) -> CFDeepSeekError:
     """Return the error of an answer that came, but is none; without its text, but for `partial`."""
     secrets = take_secrets(response.request)
+    bare = bare_response(response, "", secrets)
     return error(
-        message,
+        # What the answer holds instead may be in it.
+        redact(message, secrets),
         origin=origin,
-        request=bare_request(response.request),
-        response=bare_response(response, "", secrets),
-        gateway=read_facts(response.headers),
+        request=bare.request,
+        response=bare,
+        gateway=read_facts(bare.headers),
         hint=hint,
         partial=partial,
     )
@@ -397,7 +399,7 @@ _STATUS_OF_TYPE = {
 
 def _read_json_fault(response: Any, body: Mapping[str, Any]) -> _Fault:
     status = response.status_code
-    if isinstance(body.get("httpCode"), int):
+    if body.get("httpCode") in range(FIRST_ERROR_STATUS, 600):
         status = body["httpCode"]
     cloudflare: Origin = "cloudflare-api" if _is_rest_host(response) else "gateway"
     fault = body.get("error") or body.get("errors")

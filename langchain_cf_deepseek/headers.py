@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\x20-\x7e\t]*")
+_VALUE = re.compile(r"([\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?)?")
 
 
 class UnloggedText(str):
@@ -33,7 +33,10 @@ def merge_headers(*sources: Mapping[str, Any] | None) -> dict[str, str]:
                 msg = f"header {name!r}: the value must be text, not a {type(text).__name__}."
                 raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
             if not _NAME.fullmatch(name) or not _VALUE.fullmatch(text):
-                msg = f"header {name!r}: names and values must be printable ASCII in one line."
+                msg = (
+                    f"header {name!r}: names and values must be printable ASCII in one line, "
+                    "without white space at their ends."
+                )
                 raise ValueError(msg)
             merged[name.lower()] = name, UnloggedText(text)
     return dict(merged.values())

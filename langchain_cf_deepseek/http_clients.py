@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from typing import Any, Self, TypeAlias
 
@@ -142,12 +143,14 @@ def http_settings() -> dict[str, Any]:
     direct = dict.fromkeys(
         f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
     )
-    return {"verify": _ssl_context(), "mounts": direct}
+    # One that is not ASCII would break every later request, and none is needed.
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return {"verify": _ssl_context(), "mounts": direct, "cookies": no_cookies}
 
 
 def _fast_transport() -> Any:
     """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
-    if urllib.request.getproxies():
+    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
         return None
     try:
         # Comes with the extra `fast`; its import takes some time.

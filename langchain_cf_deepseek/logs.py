@@ -114,7 +114,7 @@ class GatewayLogs(BaseModel):
     def _hide_token(cls, values: Any) -> Any:
         # A validation error keeps its input: from here on it holds no credential in clear.
         if isinstance(values, dict):
-            hide_secrets(values, ["api_token"])
+            hide_secrets(values, cls.model_fields, ["api_token"])
         return values
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ _CREDENTIAL_HEADER = re.compile(
 )
 # All others come from the user, who may keep secrets under any name.
 _TECHNICAL_HEADER = re.compile(
-    r"host|connection|user-agent|(accept|content|x-stainless)(-.*)?|cf-aig-(?!authorization).*",
+    r"host|connection|user-agent|(accept|content)(-.*)?|cf-aig-(?!authorization).*",
     re.IGNORECASE,
 )
 
@@ -48,13 +48,13 @@ def maskable(secrets: Iterable[str]) -> list[str]:
 
 
 def redact(value: Any, secrets: list[str]) -> Any:
-    """Return a decoded JSON value with every one of `secrets` masked in its texts."""
+    """Return a decoded JSON value with every one of `secrets` masked in its texts and keys."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, _MASK)
         return value
     if isinstance(value, dict):
-        return {key: redact(entry, secrets) for key, entry in value.items()}
+        return {redact(key, secrets): redact(entry, secrets) for key, entry in value.items()}
     if isinstance(value, list):
         return [redact(entry, secrets) for entry in value]
     return value
@@ -68,13 +68,17 @@ def bare_request(request: Any) -> Any:
 def bare_response(response: Any, body: object, secrets: list[str]) -> Any:
     """Return the same answer to a bare request, with the redacted `body` as its content."""
     text = body if isinstance(body, str) else json.dumps(body)
+    headers = response.headers
     return type(response)(
         response.status_code,
-        headers=[
-            (name, redact(value, secrets))
-            for name, value in response.headers.items()
-            if name not in _NOT_COPIED
-        ],
+        headers=type(headers)(
+            [
+                (name, redact(value, secrets))
+                for name, value in headers.items()
+                if name not in _NOT_COPIED
+            ],
+            encoding=headers.encoding,
+        ),
         content=text.encode(errors="replace"),
         request=bare_request(response.request),
     )

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
@@ -79,10 +79,18 @@ def complaint(error: ValidationError) -> str:
     return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}."
 
 
-def hide_secrets(arguments: dict[str, Any], names: Iterable[str] = CREDENTIAL_VARIABLES) -> None:
-    """Wrap the credentials among `arguments` in place, so that no text of theirs shows them."""
-    for name in names:
-        if isinstance(value := arguments.get(name), str):
+def hide_secrets(
+    arguments: dict[str, Any],
+    known: Collection[str],
+    secret: Collection[str] = CREDENTIAL_VARIABLES,
+) -> None:
+    """Wrap the `secret` among `arguments` in place, so that no text of theirs shows them.
+
+    A name that is going to be refused may be that of a credential, misspelt.
+    """
+    for name, value in arguments.items():
+        hidden = name in secret or name in _REFUSED or name not in known
+        if hidden and isinstance(value, str):
             arguments[name] = SecretStr(value)
     if isinstance(headers := arguments.get("default_headers"), Mapping):
         arguments["default_headers"] = {

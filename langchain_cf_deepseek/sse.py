@@ -5,8 +5,6 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 
 DONE = b"[DONE]"
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 
 class EventDecoder:
     """Decodes an event stream, however its bytes are split.
@@ -18,13 +16,9 @@ class EventDecoder:
         self._rest: list[bytes] = []  # the begun line, in the pieces in which it came
         self._data: list[bytes] = []  # the data lines of the begun event
         self._after_cr = False
-        self._at_start = True
 
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of every event that `piece` completes."""
-        if self._at_start:
-            piece = piece.removeprefix(BYTE_ORDER_MARK)
-            self._at_start = False
         if self._after_cr and piece.startswith(b"\n"):
             piece = piece[1:]  # the second half of a CRLF that was split
             self._after_cr = False

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
 
@@ -23,7 +23,9 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekTimeoutError,
 )
 from langchain_cf_deepseek.http_library import library_of
-from langchain_cf_deepseek.sse import BYTE_ORDER_MARK, DONE, EventDecoder
+from langchain_cf_deepseek.sse import DONE, EventDecoder
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _DRAIN_SECONDS = 1.0
 
@@ -64,6 +66,7 @@ class StreamReader:
         self._response = response
         self._decoder = EventDecoder()
         self._whole: list[bytes] | None = None
+        self._start = b""
         self._begun = False
         self._chunk_timeout = chunk_timeout or None
         self._last_event: float | None = None
@@ -108,17 +111,22 @@ class StreamReader:
         A server may keep the body open after `[DONE]`, and a blocked read knows no other bound
         than that of the whole stream.
         """
-        network = self._response.extensions.get("network_stream")
-        sock = network.get_extra_info("socket") if network else None
-        arguments = (sock, socket.SHUT_RDWR) if sock else ()
-        timer = threading.Timer(_DRAIN_SECONDS, socket.socket.shutdown, arguments)
-        if sock:
-            timer.start()
+        timer = threading.Timer(_DRAIN_SECONDS, self._break_off)
+        timer.start()
         try:
             for _ in pieces:
                 pass
+            self._response.close()
         finally:
             timer.cancel()
+
+    def _break_off(self) -> None:
+        """End a blocked read, if it is still ours: a closed answer gave its connection back."""
+        network = self._response.extensions.get("network_stream")
+        sock = network.get_extra_info("socket") if network else None
+        if sock and not self._response.is_closed:
+            with suppress(OSError):  # the other side was faster
+                sock.shutdown(socket.SHUT_RDWR)
 
     @staticmethod
     async def _adrain(pieces: AsyncIterator[bytes]) -> None:
@@ -129,9 +137,13 @@ class StreamReader:
     def _feed(self, piece: bytes) -> list[bytes]:
         """Return the data of the events that a piece of the body completes."""
         if not self._begun:
+            self._start += piece
+            if _BYTE_ORDER_MARK.startswith(self._start):
+                return []
+            piece, self._start = self._start.removeprefix(_BYTE_ORDER_MARK), b""
             # Neither the status nor the content type tells an event stream from a JSON, HTML or
             # text body reliably; its first character does: that of a field name, or of a comment.
-            first = piece.removeprefix(BYTE_ORDER_MARK).lstrip()[:1]
+            first = piece.lstrip()[:1]
             self._begun = bool(first)
             if first and first not in b":deir":
                 self._whole = []

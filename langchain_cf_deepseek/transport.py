@@ -1,7 +1,6 @@
 """The HTTP of one model: requests in, plain dicts out; how often it is tried, and how it fails."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import (
@@ -19,7 +18,8 @@ import openai
 from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
 
 from langchain_cf_deepseek._version import __version__
-from langchain_cf_deepseek.error_rules import FIRST_ERROR_STATUS, error_from_response
+from langchain_cf_deepseek.encoding import encode
+from langchain_cf_deepseek.error_rules import error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekConnectionError,
     CFDeepSeekError,
@@ -63,27 +63,6 @@ class WireRequest:
 
     http_client: Any = None
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
-
-    def content(self) -> bytes:
-        """The body as JSON.
-
-        Raises:
-            ValueError: JSON or UTF-8 cannot express it; the text names the parameter.
-        """
-        try:
-            return _json(self.body)
-        except (TypeError, ValueError, RecursionError):
-            for name, value in self.body.items():
-                try:
-                    _json(value)
-                except (TypeError, ValueError, RecursionError) as error:
-                    msg = f"`{name}` cannot be sent as JSON: {error}"
-                    raise ValueError(msg) from error
-            raise
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 class Transport:
@@ -176,7 +155,7 @@ def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
             with _typed_connection_errors(sent):
                 # A redirect could carry the credentials to another host.
                 response = client.send(sent, stream=stream, follow_redirects=False)
-                if response.status_code < FIRST_ERROR_STATUS:
+                if response.is_success:
                     return response
                 response.read()
             raise error_from_response(response)
@@ -194,7 +173,7 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
         try:
             with _typed_connection_errors(sent):
                 response = await client.send(sent, stream=stream, follow_redirects=False)
-                if response.status_code < FIRST_ERROR_STATUS:
+                if response.is_success:
                     return response
                 await response.aread()
             raise error_from_response(response)
@@ -242,7 +221,7 @@ def _built(client: Any, request: WireRequest) -> Any:
     return client.build_request(
         "POST",
         request.url,
-        content=request.content(),
+        content=encode(request.body),
         headers={**_HEADERS, **request.headers},
         params=request.query or None,
         timeout=_timeout(client, request.timeout),

@@ -469,7 +469,8 @@ def test_a_header_of_a_call_that_could_break_out_is_refused_before_sending(
     with pytest.raises(ValueError, match="must be printable ASCII in one line") as caught:
         ask(gw.chat_model(), "Hello", extra_headers={name: value})
     assert str(caught.value) == (
-        f"header {name!r}: names and values must be printable ASCII in one line."
+        f"header {name!r}: names and values must be printable ASCII in one line, without white "
+        "space at their ends."
     )
     assert gw.requests == []
 

@@ -127,7 +127,10 @@ def test_a_class_of_no_http_library_is_none() -> None:
 
 
 @pytest.mark.skipif(not FAST, reason="the extra `fast` is not installed")
-def test_async_calls_stand_on_aiohttp_where_it_is_installed(gw: LocalGateway) -> None:
+def test_async_calls_stand_on_aiohttp_where_it_is_installed(
+    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "example.com")
     llm = gw.chat_model()
 
     async def transport() -> str:

@@ -27,10 +27,12 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps, load, loads
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import ConfigurableField
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField, Runnable
 from langchain_core.tracers import Run
 from langchain_core.tracers.base import BaseTracer
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, GatewayOptions
 from langchain_cf_deepseek.errors import CFDeepSeekError
@@ -374,6 +376,26 @@ def test_many_async_calls_share_the_connections_of_earlier_calls(relay: Relay) -
     assert relay.accepted <= 40
 
 
+class _LateTimer(threading.Timer):
+    """Comes when nobody waits any more, as on a machine that has much to do."""
+
+    def start(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        self.function(*self.args, **self.kwargs)
+
+
+def test_the_bound_on_a_streams_end_spares_a_connection_that_was_given_back(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "Timer", _LateTimer)
+    llm = relay.chat_model()
+    for _ in range(5):
+        list(llm.stream("Hello"))
+    assert (relay.accepted, relay.open_soon(1)) == (1, 1)
+
+
 def test_async_calls_after_one_another_use_one_connection_of_their_loop(relay: Relay) -> None:
     llm = relay.chat_model()
 
@@ -621,7 +643,7 @@ def _wire(gw: LocalGateway) -> dict[str, Any]:
     headers = {
         name: text
         for name, text in request.headers.items()
-        if name not in HEADERS_OF_THE_CONNECTION and not name.startswith("x-stainless-")
+        if name not in HEADERS_OF_THE_CONNECTION
     }
     body = {name: value for name, value in request.body.items() if not name.startswith("stream")}
     return {"path": request.path, "query": request.query, **headers, **body}
@@ -649,6 +671,35 @@ def test_models_of_equal_settings_are_equal(gw: LocalGateway, way: str) -> None:
     assert COPIES[way](llm) == llm
     assert gw.chat_model(**SETTINGS) == llm
     assert gw.chat_model(**SETTINGS, top_p=0.5) != llm
+
+
+class _City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+CHAINS: dict[str, Callable[[ChatCloudflareDeepSeek], Runnable[Any, Any]]] = {
+    "prompt and parser": lambda llm: (
+        ChatPromptTemplate.from_messages(["{question}"]) | llm | StrOutputParser()
+    ),
+    "bound tools": lambda llm: llm.bind_tools([_City]),
+    "structured output": lambda llm: llm.with_structured_output(_City),
+    "retry and fallback": lambda llm: llm.with_retry().with_fallbacks([llm.with_gateway()]),
+    "configurable fields": lambda llm: llm.configurable_fields(
+        api_key=ConfigurableField(id="api_key")
+    ),
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_chain_travels_with_a_used_model_in_it(gw: LocalGateway, chain: str) -> None:
+    llm = gw.chat_model()
+    llm.invoke("Hello")
+    asked = {"question": "Hello"} if chain == "prompt and parser" else "Hello"
+    there = pickle.loads(cloudpickle.dumps(CHAINS[chain](llm)))
+    assert there.invoke(asked)
+    assert len(gw.requests) == 2
 
 
 # Settings of the base model; what is changed; what is then different on the wire.
@@ -740,6 +791,19 @@ def test_each_change_of_a_used_model_reaches_the_wire_and_leaves_the_original(
     ask(llm, "Hello")
     assert len(gw.requests) == 3
     assert (changed, _wire(gw)) == ({**original, **difference}, original)
+
+
+@pytest.mark.parametrize("way", CHANGING)
+def test_account_and_gateway_of_a_copy_are_in_its_address(gw: LocalGateway, way: str) -> None:
+    llm = gw.chat_model(base_url=None)
+    changed = CHANGING[way](llm, {"account_id": "f" * 32, "gateway_id": "other"})
+    if way == "configurable_fields":
+        changed, _ = changed.prepare()
+    host = "https://gateway.ai.cloudflare.com/v1"
+    assert (changed.endpoint, llm.endpoint) == (
+        f"{host}/{'f' * 32}/other/deepseek/chat/completions",
+        f"{host}/{gw.account_id}/local/deepseek/chat/completions",
+    )
 
 
 @pytest.mark.parametrize(

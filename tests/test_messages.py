@@ -168,8 +168,8 @@ def test_a_message_goes_out_in_deepseeks_form(
         (
             ChatMessage(role="critic", content="No."),
             (
-                "role 'critic' is unknown to DeepSeek: use one of ['assistant', 'latest_reminder', "
-                "'system', 'tool', 'user']."
+                "role 'critic' is unknown to DeepSeek: use one of ['assistant', 'developer', "
+                "'latest_reminder', 'system', 'user'], and a ToolMessage for the result of a tool."
             ),
         ),
         (

@@ -333,7 +333,10 @@ UNIFIED: dict[str, Any] = {
         (NATIVE | {"user_id": "ü" * 257}, "`user_id` must be at most 512 bytes."),
         (
             NATIVE | {"default_headers": {"X-Team": "a\r\nX-Evil: b"}},
-            "header 'X-Team': names and values must be printable ASCII in one line.",
+            (
+                "header 'X-Team': names and values must be printable ASCII in one line, without "
+                "white space at their ends."
+            ),
         ),
     ],
 )

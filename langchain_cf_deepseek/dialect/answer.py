@@ -15,7 +15,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.messages.tool import tool_call as create_tool_call
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_cf_deepseek.dialect.messages import UNKNOWN_KEYS
+from langchain_cf_deepseek.dialect.messages import DOCUMENTED_KEYS, UNKNOWN_KEYS
 from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_of_answer
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
@@ -28,10 +28,6 @@ from langchain_cf_deepseek.errors import (
 from langchain_cf_deepseek.gateway import read_facts
 
 MODEL_PROVIDER = "deepseek"
-
-_KNOWN_KEYS = frozenset(
-    {"role", "content", "reasoning_content", "tool_calls", "function_call", "index"}
-)
 
 # The markup in which DeepSeek's models write tool calls; seen in `content`, it was not parsed.
 _TOOL_MARKUP = "<\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}"
@@ -111,7 +107,7 @@ class Answer:
         tool_calls = [call.parsed() for call in self._calls.values()]
         metadata = self._opening_metadata(completion) | self._closing_metadata()
         if logprobs := choice.get("logprobs"):
-            metadata["logprobs"] = logprobs
+            metadata["logprobs"] = _checked_logprobs(logprobs)
         content, additional_kwargs = self._content(wire)
         if isinstance(content, list):
             content += [{"type": "tool_call", **call} for call in tool_calls]
@@ -167,7 +163,7 @@ class Answer:
             return None
         self._opened = True
         if logprobs := choice.get("logprobs"):
-            metadata["logprobs"] = logprobs
+            metadata["logprobs"] = _checked_logprobs(logprobs)
         content, additional_kwargs = self._content(wire)
         tool_calls = [self._tool_call_chunk(call) for call in wire.get("tool_calls") or ()]
         if isinstance(content, list):
@@ -216,7 +212,10 @@ class Answer:
                 raise TypeError(msg)
             self._texts.append(text)
         if reasoning := wire.get("reasoning_content"):
-            self._has_reasoning = isinstance(reasoning, str)
+            if not isinstance(reasoning, str):
+                msg = f"reasoning_content is a {type(reasoning).__name__}"
+                raise TypeError(msg)
+            self._has_reasoning = True
         for call in wire.get("tool_calls") or ():
             self._take_call(call)
         if finish_reason := choice.get("finish_reason"):
@@ -226,13 +225,18 @@ class Answer:
             self._usage = usage
 
     def _take_call(self, wire: dict[str, Any]) -> None:
-        """Add a tool call, or a piece of one; a piece without an index is of the last call."""
+        """Add a tool call, or a piece of one; a piece without an index is of the last call.
+
+        What a piece says again is taken out of it: adding chunks up would double it.
+        """
         if wire.get("index") is None:
             begins = bool(wire.get("id")) or not self._calls
             wire["index"] = len(self._calls) if begins else len(self._calls) - 1
         function = wire["function"]
         call = self._calls.setdefault(wire["index"], _Call())
         call.id = call.id or wire.get("id")
+        if call.name and call.name == function.get("name"):
+            function["name"] = None
         call.name = call.name or function.get("name")
         call.arguments += function.get("arguments") or ""
 
@@ -293,15 +297,24 @@ class Answer:
             index=call["index"],
         )
 
-    def _is_new(self, key: str, wire: Mapping[str, Any]) -> bool:
-        """Return whether an undocumented key says something that adding up does not corrupt.
+    def _news(self, wire: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the undocumented keys that say something which adding up does not corrupt.
 
         Adding chunks up joins texts and lists, which is right for pieces and wrong for repeats.
         """
-        value = wire[key]
-        if value is None or value == self._unknown.get(key):
-            return False
-        return key not in self._unknown or isinstance(value, str | list | dict)
+        news = {}
+        for key in wire.keys() - DOCUMENTED_KEYS:
+            value, said = wire[key], self._unknown.get(key)
+            if value is None or value == said:
+                continue
+            if said is not None and not isinstance(value, str | list | dict):
+                continue
+            try:
+                self._unknown |= _added_up({key: said}, {key: value})
+            except (TypeError, RecursionError):
+                continue
+            news[key] = value
+        return news
 
     def _opening_metadata(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """What an answer says once, in a stream with its first chunk.
@@ -336,10 +349,8 @@ class Answer:
         text = wire.get("content") or ""
         reasoning = wire.get("reasoning_content")
         additional_kwargs: dict[str, Any] = {}
-        unknown = {key: wire[key] for key in wire.keys() - _KNOWN_KEYS if self._is_new(key, wire)}
-        if unknown:
-            self._unknown |= unknown
-            additional_kwargs[UNKNOWN_KEYS] = unknown
+        if news := self._news(wire):
+            additional_kwargs[UNKNOWN_KEYS] = news
         if not self._as_blocks:
             if reasoning:
                 additional_kwargs["reasoning_content"] = reasoning
@@ -374,6 +385,21 @@ def _text_chunk(
         }
     )
     return _EMPTY_CHUNK.model_copy(update={"message": message, "text": text})
+
+
+def _added_up(said: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
+    """Return what LangChain makes of a value and a piece of it; raises where it cannot."""
+    begun = AIMessageChunk(content="", additional_kwargs=said)
+    return (begun + AIMessageChunk(content="", additional_kwargs=piece)).additional_kwargs
+
+
+def _checked_logprobs(logprobs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return log probabilities that may be added up: lists of tokens, one behind the other."""
+    for tokens in filter(None, logprobs.values()):
+        if not isinstance(tokens, list) or any("index" in token for token in tokens):
+            msg = "logprobs are no lists of tokens"
+            raise TypeError(msg)
+    return logprobs
 
 
 def _usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:

@@ -12,42 +12,16 @@ from langchain_core.messages import BaseMessage
 from langchain_core.utils.function_calling import convert_to_json_schema
 
 from langchain_cf_deepseek.dialect.messages import to_wire
+from langchain_cf_deepseek.dialect.parameters import PARAMETERS, check_parameters
 from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
+from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
 
 Json = dict[str, Any]
 
 _DISABLED = {"type": "disabled"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
-_PARAMETERS = frozenset(
-    {
-        "extra_body",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "model",
-        "n",
-        "parallel_tool_calls",
-        "presence_penalty",
-        "reasoning_effort",
-        "response_format",
-        "safety_check",
-        "seed",
-        "stop",
-        "stream",
-        "stream_options",
-        "temperature",
-        "thinking",
-        "title",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "top_p",
-        "user_id",
-    }
-)
+_IN_PLACES_OF_THEIR_OWN = ("messages", "model", "stream")
 _ANY_TOOL = ("any", "required")
 _UNFORCED = ("auto", "none")
 
@@ -72,7 +46,7 @@ def build_body(
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
     """
-    if unknown := (defaults.keys() | call.keys()) - _PARAMETERS:
+    if unknown := (defaults.keys() | call.keys()) - PARAMETERS:
         msg = (
             f"unknown parameters {sorted(unknown)}: DeepSeek would ignore them without a word. "
             "Pass what you mean to send all the same in `extra_body`."
@@ -80,6 +54,7 @@ def build_body(
         raise ValueError(msg)
     body = _merged(_one_spelling(defaults), _one_spelling(call))
     _check_limits(body)
+    check_parameters(body)
     _unforce_tool_choice(body)
     body["messages"] = to_wire(
         messages,
@@ -88,12 +63,8 @@ def build_body(
     )
     _ask_for_json(body)
     _apply_strict(body, has_beta=has_beta)
-    if _has_prefix(body) and not has_beta:
-        msg = (
-            "prefix completion needs DeepSeek's beta path: use routing='provider-native' "
-            "(CLOUDFLARE_AI_GATEWAY_ROUTING)."
-        )
-        raise ValueError(msg)
+    if _has_prefix(body):
+        _check_prefix(body, has_beta=has_beta)
     if not body.get("stream"):
         body.pop("stream", None)
         body.pop("stream_options", None)
@@ -103,7 +74,7 @@ def build_body(
 def _one_spelling(level: Mapping[str, Any]) -> Json:
     """Return parameters in DeepSeek's one spelling of each."""
     body = dict(level)
-    body.update(body.pop("extra_body", None) or {})
+    body.update(_beside(body.pop("extra_body", None) or {}))
     if "max_completion_tokens" in body:
         # DeepSeek ignores this name without a word, and with it the limit.
         body["max_tokens"] = body.pop("max_completion_tokens")
@@ -119,7 +90,7 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     if effort is not None and effort not in _EFFORTS:
         msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {effort!r}."
         raise ValueError(msg)
-    if thinking is not None and thinking.get("type") not in {"enabled", "disabled", "adaptive"}:
+    if thinking is not None and thinking.get("type") not in ("enabled", "disabled", "adaptive"):
         msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking.get('type')!r}."
         raise ValueError(msg)
     if effort == "none":
@@ -134,6 +105,17 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     return body
 
 
+def _beside(extra: Any) -> Mapping[str, Any]:
+    if not isinstance(extra, Mapping):
+        msg = f"`extra_body` must be a dict of parameters, not {extra!r:.200}."
+        raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
+    for name in _IN_PLACES_OF_THEIR_OWN:
+        if name in extra:
+            msg = f"`extra_body` cannot hold `{name}`: it is made of the call's own `{name}`."
+            raise ValueError(msg)
+    return extra
+
+
 def _merged(defaults: Json, call: Json) -> Json:
     """Return the parameters of a call over the model's, thinking and effort never in conflict."""
     body = defaults | call
@@ -145,7 +127,7 @@ def _merged(defaults: Json, call: Json) -> Json:
 
 
 def _check_limits(body: Json) -> None:
-    if body.get("n", 1) != 1:
+    if body.pop("n", 1) != 1:
         msg = "`n` must be 1: DeepSeek gives one answer to a request; use `batch` for several."
         raise ValueError(msg)
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
@@ -198,8 +180,8 @@ def _tool_choice(choice: Any) -> str | Json | None:
     kind = choice.get("type") if isinstance(choice, Mapping) else None
     if kind in _ANY_TOOL or kind in _UNFORCED:
         return _tool_choice(kind)
-    named = (choice.get("function") or choice) if kind else {}
-    name = named.get("name")
+    named = (choice.get("function") or choice) if kind else None
+    name = named.get("name") if isinstance(named, Mapping) else None
     if not isinstance(name, str):
         msg = f"`tool_choice` {choice!r} names no tool."
         raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
@@ -217,24 +199,38 @@ def _ask_for_json(body: Json) -> None:
     https://api-docs.deepseek.com/guides/json_mode
     """
     wanted = body.get("response_format")
-    if wanted is None:
+    kind = wanted.get("type") if isinstance(wanted, Mapping) else "json_schema"
+    if wanted is None or kind == "text":
         return
-    if not isinstance(wanted, Mapping) or wanted.get("type") == "json_schema":
-        schema = wanted.get("json_schema") if isinstance(wanted, Mapping) else wanted
-        if schema is None:
-            msg = "`response_format` of type 'json_schema' needs the schema under 'json_schema'."
-            raise ValueError(msg)
-        if isinstance(schema, Mapping) and isinstance(schema.get("schema"), Mapping):
-            schema = schema["schema"]
-        else:
-            schema = schema if isinstance(schema, Mapping) else convert_to_json_schema(schema)
-        text = json.dumps(schema, ensure_ascii=False)
+    if kind != "json_object":
+        schema = _wanted_schema(wanted)
         body["response_format"] = {"type": "json_object"}
         _add_to_system_text(
-            body, f"Answer with one JSON object that matches this JSON schema:\n{text}"
+            body, f"Answer with one JSON object that matches this JSON schema:\n{schema}"
         )
-    elif wanted.get("type") == "json_object" and not _says_json(body["messages"]):
+    elif not _says_json(body["messages"]):
         _add_to_system_text(body, "Answer with one JSON object.")
+
+
+def _wanted_schema(wanted: Any) -> str:
+    """Return the schema of a `response_format` as text: one in OpenAI's form, bare, or a class."""
+    schema = wanted
+    if isinstance(wanted, Mapping) and wanted.get("type") != "object":
+        schema = wanted.get("json_schema") if wanted.get("type") == "json_schema" else None
+    if isinstance(schema, Mapping):
+        schema = schema["schema"] if isinstance(schema.get("schema"), Mapping) else schema
+    elif callable(schema):
+        schema = convert_to_json_schema(schema)
+    else:
+        msg = (
+            "`response_format` must be of the type 'text', 'json_object' or 'json_schema' with the "
+            f"schema under 'json_schema', or itself a JSON schema or class, not {wanted!r:.200}."
+        )
+        raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
+    try:
+        return json.dumps(schema, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(complaint(schema, "response_format")) from None
 
 
 def _says_json(messages: list[Json]) -> bool:
@@ -273,6 +269,18 @@ def _has_strict_tools(body: Json) -> bool:
 
 def _has_prefix(body: Json) -> bool:
     return "prefix" in body["messages"][-1] if body["messages"] else False
+
+
+def _check_prefix(body: Json, *, has_beta: bool) -> None:
+    if not has_beta:
+        msg = (
+            "prefix completion needs DeepSeek's beta path: use routing='provider-native' "
+            "(CLOUDFLARE_AI_GATEWAY_ROUTING)."
+        )
+        raise ValueError(msg)
+    if body.get("tools"):
+        msg = "prefix completion goes without `tools`: bind none, or end with another message."
+        raise ValueError(msg)
 
 
 def _apply_strict(body: Json, *, has_beta: bool) -> None:

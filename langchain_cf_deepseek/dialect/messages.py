@@ -4,7 +4,7 @@ https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -16,17 +16,55 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-Part = dict[str, Any]
+from langchain_cf_deepseek.dialect.content import (
+    TEXT_ONLY,
+    TEXTS,
+    TOLD,
+    TOLD_BLINDLY,
+    Part,
+    content_of,
+    text_of,
+    unknown_block,
+)
+from langchain_cf_deepseek.encoding import complaint
 
 UNKNOWN_KEYS = "deepseek"
 """Where `additional_kwargs` keeps what an answer holds beyond the documented keys."""
 
-# `developer` is OpenAI's word for the same; DeepSeek refuses it.
-_ROLE_OF_CHAT_ROLE = {"developer": "system"}
-_ROLES = {"system", "user", "assistant", "tool", "latest_reminder"}
+DOCUMENTED_KEYS = frozenset(
+    {
+        "content",
+        "function_call",
+        "index",
+        "name",
+        "prefix",
+        "reasoning_content",
+        "role",
+        "tool_call_id",
+        "tool_calls",
+    }
+)
+"""The keys of a message that are made of, or read into, fields of LangChain's messages."""
 
-# Blocks of an assistant turn that its `tool_calls` repeat.
-_SAID_BY_TOOL_CALLS = {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use"}
+# What a `ChatMessage` of a role stands for. DeepSeek refuses `developer`, OpenAI's `system`.
+_KIND_OF_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
+    "assistant": AIMessage,
+    "developer": SystemMessage,
+    "system": SystemMessage,
+    "user": HumanMessage,
+}
+_REMINDER = "latest_reminder"
+
+# Blocks of an assistant turn that its `tool_calls` repeat, and where they keep the id of the call.
+_ID_OF_CALL = {
+    "tool_call": "id",
+    "tool_call_chunk": "id",
+    "invalid_tool_call": "id",
+    "tool_use": "id",  # Anthropic's
+    "function_call": "call_id",  # that of OpenAI's Responses API
+}
+_REASONING = ("reasoning", "thinking")
+_ASSISTANT_TAKES = "an assistant turn takes text, reasoning and tool calls"
 
 
 def to_wire(
@@ -51,6 +89,10 @@ def to_wire(
         except ValueError as error:
             msg = f"messages[{index}] ({type(message).__name__}): {error}"
             raise ValueError(msg) from None
+    for index, earlier in enumerate(wire[:-1]):
+        if "prefix" in earlier:
+            msg = f"messages[{index}]: only the last message can be a `prefix`; take the mark off."
+            raise ValueError(msg)
     return wire
 
 
@@ -61,26 +103,39 @@ def reasoning_of(message: AIMessage) -> str:
         return kept
     if isinstance(message.content, str):
         return ""
-    return "".join(
-        str(block.get("reasoning") or block.get("thinking") or "")
-        for block in message.content
-        if isinstance(block, dict) and block.get("type") in {"reasoning", "thinking"}
-    )
+    return "".join(map(_reasoning_in, filter(_is_reasoning, message.content)))
+
+
+def _is_reasoning(block: str | dict[Any, Any]) -> bool:
+    return isinstance(block, dict) and block.get("type") in _REASONING
+
+
+def _reasoning_in(block: Any) -> str:
+    text = block.get("reasoning") or block.get("thinking")
+    if text is None and isinstance(summary := block.get("summary"), list):  # OpenAI's Responses
+        parts = [part.get("text") for part in summary if isinstance(part, dict)]
+        return "\n\n".join(part for part in parts if isinstance(part, str))
+    return text if isinstance(text, str) else ""
 
 
 def _message(message: BaseMessage, *, send_reasoning: bool, sees_images: bool) -> dict[str, Any]:
+    if isinstance(message, ChatMessage) and message.role != _REMINDER:
+        message = _of_its_role(message)
     if isinstance(message, AIMessage):
         wire = _assistant(message, send_reasoning=send_reasoning)
     elif isinstance(message, ToolMessage):
-        content = _content(message.content, _TOLD if sees_images else _TOLD_BLINDLY)
+        content = content_of(message.content, TOLD if sees_images else TOLD_BLINDLY)
         wire = {"role": "tool", "content": content, "tool_call_id": message.tool_call_id}
     elif isinstance(message, HumanMessage):
-        content = _content(message.content, _TOLD if sees_images else _TOLD_BLINDLY)
+        content = content_of(message.content, TOLD if sees_images else TOLD_BLINDLY)
         wire = {"role": "user", "content": content}
     elif isinstance(message, SystemMessage):
-        wire = {"role": "system", "content": _content(message.content, _TEXT_ONLY)}
+        wire = {"role": "system", "content": content_of(message.content, TEXT_ONLY)}
     elif isinstance(message, ChatMessage):
-        wire = {"role": _chat_role(message.role), "content": _content(message.content, _TEXT_ONLY)}
+        wire = {"role": _REMINDER, "content": content_of(message.content, TEXT_ONLY)}
+        if not isinstance(wire["content"], str):
+            msg = f"the content of a {_REMINDER!r} is one text."
+            raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     else:
         msg = "DeepSeek has no such role: use a system, human, AI or tool message."
         raise ValueError(msg)  # noqa: TRY004 - the type is LangChain's, the value is the user's
@@ -89,48 +144,80 @@ def _message(message: BaseMessage, *, send_reasoning: bool, sees_images: bool) -
     return wire
 
 
-def _chat_role(role: str) -> str:
-    role = _ROLE_OF_CHAT_ROLE.get(role, role)
-    if role not in _ROLES:
-        msg = f"role {role!r} is unknown to DeepSeek: use one of {sorted(_ROLES)}."
+def _of_its_role(message: ChatMessage) -> BaseMessage:
+    kind = _KIND_OF_ROLE.get(message.role)
+    if kind is None:
+        roles = sorted([*_KIND_OF_ROLE, _REMINDER])
+        msg = (
+            f"role {message.role!r} is unknown to DeepSeek: use one of {roles}, and a ToolMessage "
+            "for the result of a tool."
+        )
         raise ValueError(msg)
-    return role
+    return kind(
+        message.content, name=message.name, additional_kwargs=dict(message.additional_kwargs)
+    )
 
 
 def _assistant(message: AIMessage, *, send_reasoning: bool) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": "assistant", "content": _assistant_text(message.content)}
+    wire: dict[str, Any] = {"role": "assistant", "content": _assistant_text(message)}
     reasoning = reasoning_of(message)
+    calls = _tool_calls(message)
+    _check_nothing_else_is_called(message, {call["id"] for call in calls})
     prefix = message.additional_kwargs.get("prefix")
     if prefix:
         wire["prefix"] = True
+        if calls:
+            msg = "a `prefix` cannot hold tool calls."
+            raise ValueError(msg)
     # In a prefix to be continued, empty reasoning would mean: reason first.
     if send_reasoning and (reasoning or not prefix):
         wire["reasoning_content"] = reasoning
-    if calls := _tool_calls(message):
+    if calls:
         wire["tool_calls"] = calls
     unknown = message.additional_kwargs.get(UNKNOWN_KEYS)
-    return {**unknown, **wire} if isinstance(unknown, dict) else wire
+    if not isinstance(unknown, dict):
+        return wire
+    if misplaced := DOCUMENTED_KEYS & unknown.keys():
+        msg = f"additional_kwargs[{UNKNOWN_KEYS!r}] cannot hold {sorted(misplaced)}."
+        raise ValueError(msg)
+    return unknown | wire
 
 
-def _assistant_text(content: str | list[str | dict[Any, Any]]) -> str:
-    if isinstance(content, str):
-        return content
-    texts = []
-    for block in content:
-        if isinstance(block, str):
-            texts.append(block)
-        elif block.get("type") in {"text", "text-plain"}:
-            texts.append(str(block.get("text") or ""))
-        elif block.get("type") == "refusal":
-            texts.append(str(block.get("refusal") or ""))
-        elif block.get("type") not in {"reasoning", "thinking", *_SAID_BY_TOOL_CALLS}:
-            raise _unknown_block(block, "an assistant turn takes text, reasoning and tool calls")
-    return "".join(texts)
+def _assistant_text(message: AIMessage) -> str:
+    kwargs = message.additional_kwargs
+    if isinstance(message.content, list):
+        text = "".join(map(_assistant_block_text, message.content))
+    else:
+        text = message.content
+    if not text and kwargs.get("audio"):  # OpenAI's models answer with it instead of text
+        raise unknown_block({"type": "audio"}, _ASSISTANT_TAKES)
+    return text or str(kwargs.get("refusal") or "")
+
+
+def _assistant_block_text(block: str | dict[Any, Any]) -> str:
+    if isinstance(block, str):
+        return block
+    kind = block.get("type")
+    if kind in TEXTS:
+        return text_of(block, "text")
+    if kind == "refusal":
+        return text_of(block, "refusal")
+    if kind in _REASONING:
+        _check_reasoning(block)
+    elif kind not in tuple(_ID_OF_CALL):
+        raise unknown_block(block, _ASSISTANT_TAKES)
+    return ""
+
+
+def _check_reasoning(block: Part) -> None:
+    for key in _REASONING:
+        if block.get(key) is not None:
+            text_of(block, key)
 
 
 def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     calls = [
-        _tool_call(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False))
+        _tool_call(call["id"], call["name"], _arguments(call["name"], call["args"]))
         for call in message.tool_calls
     ]
     # What the model wrote goes back as it wrote it, even where it could not be parsed.
@@ -139,6 +226,40 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
         for call in message.invalid_tool_calls
     ]
     return calls
+
+
+def _arguments(tool: str, args: Any) -> str:
+    try:
+        text = json.dumps(args, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        msg = f"the tool call {tool!r}: {complaint(args, 'args')}"
+        raise ValueError(msg) from None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which models write now and then, only travels escaped.
+        return json.dumps(args)
+    return text
+
+
+def _check_nothing_else_is_called(message: AIMessage, known: set[str]) -> None:
+    """Refuse a message that holds a call in its content or kwargs only, where none is read."""
+    kwargs = message.additional_kwargs
+    raw = kwargs.get("tool_calls")
+    called = [call.get("id") for call in (raw or ()) if isinstance(call, dict)]
+    if isinstance(message.content, list):
+        called += [
+            block.get(_ID_OF_CALL[block["type"]])
+            for block in message.content
+            if isinstance(block, dict) and block.get("type") in tuple(_ID_OF_CALL)
+        ]
+    # Gemini's messages keep the last call here, too.
+    if kwargs.get("function_call") and not known:
+        called.append(None)
+    for call_id in called:
+        if call_id not in tuple(known):
+            msg = f"the tool call {call_id!r} is not among the message's `tool_calls`: add it."
+            raise ValueError(msg)
 
 
 def _tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
@@ -150,94 +271,3 @@ def _tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[st
         "id": call_id,
         "function": {"name": name, "arguments": arguments},
     }
-
-
-def _content(
-    content: str | list[str | dict[Any, Any]], part_of: Mapping[str, Callable[[Part], Part]]
-) -> str | list[Part]:
-    if isinstance(content, str):
-        return content
-    parts = [_part(block, part_of) for block in content]
-    if len(parts) == 1 and parts[0]["type"] == "text":
-        return str(parts[0]["text"])
-    return parts or ""
-
-
-def _part(block: str | dict[Any, Any], part_of: Mapping[str, Callable[[Part], Part]]) -> Part:
-    if isinstance(block, str):
-        return {"type": "text", "text": block}
-    convert = part_of.get(str(block.get("type")))
-    if convert is None:
-        raise _unknown_block(block, f"here DeepSeek takes {', '.join(part_of)}")
-    return convert(block)
-
-
-def _unknown_block(block: Mapping[Any, Any], instead: str) -> ValueError:
-    return ValueError(f"a content block of type {block.get('type')!r} cannot be sent: {instead}.")
-
-
-def _text_part(block: Part) -> Part:
-    return {"type": "text", "text": str(block.get("text") or "")}
-
-
-def _image_url_part(block: Part) -> Part:
-    image = block.get("image_url")
-    image = {"url": image} if isinstance(image, str) else dict(image or {})
-    return _checked_image(image)
-
-
-def _image_part(block: Part) -> Part:
-    source = block.get("source")  # Anthropic's form
-    if isinstance(source, dict):
-        block = {**source, "base64": source.get("data"), "mime_type": source.get("media_type")}
-    if block.get("file_id"):
-        return {"type": "file", "file_id": block["file_id"]}
-    return _checked_image({"url": block.get("url") or _data_url(block)})
-
-
-def _checked_image(image: Part) -> Part:
-    url = image.get("url")
-    if not isinstance(url, str) or not url.startswith(("https://", "http://", "data:image/")):
-        msg = (
-            "an image needs an http(s) URL, a data URL, base64 data with its `mime_type`, or a "
-            "file id."
-        )
-        raise ValueError(msg)
-    return {"type": "image_url", "image_url": image}
-
-
-def _data_url(block: Part) -> str | None:
-    if block.get("base64") and block.get("mime_type"):
-        return f"data:{block['mime_type']};base64,{block['base64']}"
-    return None
-
-
-def _file_part(block: Part) -> Part:
-    if isinstance(block.get("file"), dict):  # OpenAI's form
-        block = block["file"]
-    if block.get("file_id"):
-        return {"type": "file", "file_id": block["file_id"]}
-    data_url = block.get("file_data") or _data_url(block)
-    if isinstance(data_url, str) and data_url.startswith("data:image/"):
-        return _checked_image({"url": data_url})
-    msg = (
-        "DeepSeek takes documents by file id only: upload the file with DeepSeek's Files API "
-        '(https://api-docs.deepseek.com/guides/files_api) and send {"type": "file", "file_id": ...}'
-        "."
-    )
-    raise ValueError(msg)
-
-
-def _unseen(_: Part) -> Part:
-    msg = "this model sees no images and files: use one that does, such as `deepseek-flash`."
-    raise ValueError(msg)
-
-
-_TEXT_ONLY = {"text": _text_part, "text-plain": _text_part}
-_TOLD = {
-    **_TEXT_ONLY,
-    "image_url": _image_url_part,
-    "image": _image_part,
-    "file": _file_part,
-}
-_TOLD_BLINDLY = {**_TEXT_ONLY, **dict.fromkeys(("image_url", "image", "file"), _unseen)}

@@ -1,0 +1,141 @@
+"""Which parameters a request may have, and of what kind of JSON each of them is.
+
+DeepSeek refuses a value of another kind without naming its parameter. Ranges are left to DeepSeek:
+its refusal names them, and they change. https://api-docs.deepseek.com/api/create-chat-completion
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+PARAMETERS = frozenset(
+    {
+        "extra_body",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "model",
+        "n",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "reasoning_effort",
+        "response_format",
+        "safety_check",
+        "seed",
+        "stop",
+        "stream",
+        "stream_options",
+        "temperature",
+        "thinking",
+        "title",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user_id",
+    }
+)
+
+
+def check_parameters(body: Mapping[str, Any]) -> None:
+    """Refuse parameters of another kind than DeepSeek reads.
+
+    Raises:
+        ValueError: There is one; the text names it.
+    """
+    for name, (fits, kind) in _KINDS.items():
+        if name in body and not fits(body[name]):
+            msg = f"`{name}` must be {kind}, not {body[name]!r:.200}."
+            raise ValueError(msg)
+    for index, tool in enumerate(body.get("tools", ())):
+        for place, value, fits, kind in _parts_of_tool(tool):
+            if not fits(value):
+                msg = f"`tools[{index}]{place}` must be {kind}, not {value!r:.200}."
+                raise ValueError(msg)
+
+
+_Fits = Callable[[Any], bool]
+
+
+def _is_number(value: Any) -> bool:
+    # A whole number may be one that no floating point number comes near.
+    return (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _fits_bits(bits: int) -> _Fits:
+    return lambda value: _is_whole(value) and 0 <= value < 2**bits
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_bool_or_none(value: Any) -> bool:
+    return value is None or _is_bool(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or _is_text(value)
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _are_stops(value: Any) -> bool:
+    return _is_text(value) or (_is_list(value) and all(map(_is_text, value)))
+
+
+def _are_stream_options(value: Any) -> bool:
+    return _is_dict(value) and _is_bool_or_none(value.get("include_usage"))
+
+
+def _is_thinking(value: Any) -> bool:
+    return value.get("budget_tokens") is None or _fits_bits(64)(value["budget_tokens"])
+
+
+_NUMBER = (_is_number, "a number")
+_COUNT = (_fits_bits(32), "a whole number of at least 0")
+_BOOL = (_is_bool, "a boolean")
+_KINDS: dict[str, tuple[_Fits, str]] = {
+    "frequency_penalty": _NUMBER,
+    "logprobs": _BOOL,
+    "max_tokens": _COUNT,
+    "parallel_tool_calls": _BOOL,
+    "presence_penalty": _NUMBER,
+    "seed": (_fits_bits(64), "a whole number of at least 0"),
+    "stop": (_are_stops, "a string or a list of strings"),
+    "stream_options": (_are_stream_options, "a dict whose `include_usage` is a boolean"),
+    "temperature": _NUMBER,
+    "thinking": (_is_thinking, "a dict whose `budget_tokens` is a whole number"),
+    "tools": (_is_list, "a list of tools"),
+    "top_logprobs": (_fits_bits(8), "a whole number of at least 0"),
+    "top_p": _NUMBER,
+    "user_id": (_is_text, "a string"),
+}
+
+
+def _parts_of_tool(tool: Any) -> Iterator[tuple[str, Any, _Fits, str]]:
+    yield "", tool, _is_dict, "a dict"
+    yield ".type", tool.get("type"), _is_text, "a string"
+    if tool["type"] == "function" or "function" in tool:
+        function = tool.get("function")
+        yield ".function", function, _is_dict, "a dict"
+        yield ".function.name", function.get("name"), _is_text, "a string"
+        description, strict = function.get("description"), function.get("strict")
+        yield ".function.description", description, _is_text_or_none, "a string"
+        yield ".function.strict", strict, _is_bool_or_none, "a boolean"

@@ -1,0 +1,284 @@
+"""Whatever a user says: DeepSeek takes the body, or a clear error comes before anything is sent."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    ToolMessage,
+)
+
+from langchain_cf_deepseek.errors import CFDeepSeekInvalidRequestError
+from langchain_cf_deepseek.local import LocalGateway
+from tests.conftest import PATHS
+from tests.fuzz.conftest import share
+from tests.fuzz.strategies.messages import histories
+from tests.fuzz.strategies.parameters import any_parameters
+from tests.fuzz.verdict import defect_of, is_its_own_business, lost
+from tests.fuzz.wire import Memory
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",
+    "ignore:.*the tools are sent without `strict`:UserWarning",
+)
+
+memory = Memory()
+memory.pieces = [b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}']
+models = st.fixed_dictionaries(
+    {
+        "routing": st.sampled_from(["provider-native", "unified", "compat"]),
+        "thinking": st.sampled_from([None, "enabled", "disabled"]),
+    }
+).map(lambda settings: memory.chat_model(**settings))
+
+# A clear error says which message or field is wrong.
+_NAMES_THE_CULPRIT = re.compile(r"messages\[\d+\]|`[\w.\[\]]+`|prefix completion")
+
+
+@given(models, histories, any_parameters)
+def test_a_request_is_one_that_deepseek_takes_or_is_refused_by_name(
+    llm: Any, history: list[BaseMessage], parameters: dict[str, Any]
+) -> None:
+    memory.sent.clear()
+    refusal = _refusal_of(lambda: llm.invoke(history, **parameters))
+    if refusal is not None:
+        assert type(refusal) is ValueError
+        assert _NAMES_THE_CULPRIT.search(str(refusal))
+        assert memory.sent == []
+        return
+    (raw,) = memory.sent
+    assert defect_of(raw) is None
+    assert lost(history, json.loads(raw)) == []
+
+
+def _refusal_of(call: Callable[[], Any]) -> Exception | None:
+    try:
+        call()
+    except (ValueError, CFDeepSeekInvalidRequestError) as error:
+        return error
+    return None
+
+
+@share(1 / 5)
+@given(
+    st.sampled_from(sorted(PATHS)),
+    st.sampled_from(["provider-native", "unified", "compat"]),
+    histories,
+    any_parameters,
+)
+def test_over_http_a_request_is_answered_or_refused_by_name_on_every_path(
+    running_gateway: LocalGateway,
+    path: str,
+    routing: Any,
+    history: list[BaseMessage],
+    parameters: dict[str, Any],
+) -> None:
+    running_gateway.reset()
+    running_gateway.reply(content='{"a": 1}')
+    llm = running_gateway.chat_model(routing=routing, max_retries=0)
+    refusal = _refusal_of(lambda: PATHS[path](llm, history, **parameters))
+    if isinstance(refusal, CFDeepSeekInvalidRequestError):
+        assert is_its_own_business(refusal.message)
+    elif refusal is not None:
+        assert _NAMES_THE_CULPRIT.search(str(refusal))
+        assert running_gateway.requests == []
+
+
+def _sent(*messages: BaseMessage, **parameters: Any) -> dict[str, Any]:
+    memory.sent.clear()
+    memory.chat_model().invoke(list(messages), **parameters)
+    body: dict[str, Any] = json.loads(memory.sent[0])
+    return body
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (
+            ChatMessage(
+                role="assistant", content="Hi", additional_kwargs={"reasoning_content": "Greet."}
+            ),
+            {"role": "assistant", "content": "Hi", "reasoning_content": "Greet."},
+        ),
+        (
+            AIMessage(
+                [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "So."}]}]
+            ),
+            {"role": "assistant", "content": "", "reasoning_content": "So."},
+        ),
+        (
+            AIMessage("", additional_kwargs={"refusal": "I will not."}),
+            {"role": "assistant", "content": "I will not.", "reasoning_content": ""},
+        ),
+        (
+            AIMessage(
+                [{"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}],
+                tool_calls=[{"name": "f", "args": {"x": "\ud83d"}, "id": "a"}],
+            ),
+            {
+                "role": "assistant",
+                "content": "",
+                "reasoning_content": "",
+                "tool_calls": [
+                    {
+                        "type": "function",
+                        "id": "a",
+                        "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'},
+                    }
+                ],
+            },
+        ),
+    ],
+)
+def test_a_message_of_another_model_loses_nothing(
+    message: BaseMessage, wire: dict[str, Any]
+) -> None:
+    assert _sent(message)["messages"] == [wire]
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        (HumanMessage("a\ud800"), "`messages[0].content` cannot be sent"),
+        (HumanMessage([{"type": "text"}]), "a content block needs a string under 'text'"),
+        (HumanMessage([{"type": "image_url", "image_url": ["x"]}]), "an image needs"),
+        (
+            HumanMessage(
+                [{"type": "image_url", "image_url": {"url": "https://x/", "detail": "x"}}]
+            ),
+            "the `detail` of an image is one of",
+        ),
+        (HumanMessage([{"type": "image", "file_id": 7}]), "needs a string under 'file_id'"),
+        (AIMessage([{"type": "reasoning", "reasoning": 7}]), "a string under 'reasoning'"),
+        (
+            AIMessage([{"type": "tool_use", "id": "a", "name": "f", "input": {}}]),
+            "the tool call 'a' is not among the message's `tool_calls`",
+        ),
+        (
+            AIMessage("", additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}}),
+            "is not among the message's `tool_calls`",
+        ),
+        (
+            AIMessage("", additional_kwargs={"tool_calls": [{"id": "a", "type": "function"}]}),
+            "the tool call 'a' is not among the message's `tool_calls`",
+        ),
+        (AIMessage("", additional_kwargs={"audio": {"id": "a"}}), "of type 'audio' cannot be sent"),
+        (
+            AIMessage("", tool_calls=[{"name": "f", "args": {"x": {1}}, "id": "a"}]),
+            "the tool call 'f': `args.x` cannot be sent: JSON in UTF-8 has no form for {1}",
+        ),
+        (
+            AIMessage(
+                "Hi",
+                additional_kwargs={"prefix": True},
+                tool_calls=[{"name": "f", "args": {}, "id": "a"}],
+            ),
+            "a `prefix` cannot hold tool calls",
+        ),
+        (
+            AIMessage("", additional_kwargs={"deepseek": {"tool_calls": 0}}),
+            "additional_kwargs['deepseek'] cannot hold ['tool_calls']",
+        ),
+        (ChatMessage(role="tool", content="18"), "a ToolMessage for the result of a tool"),
+        (ChatMessage(role="latest_reminder", content=["a", "b"]), "is one text"),
+    ],
+)
+def test_a_message_that_would_lose_something_is_refused(
+    message: BaseMessage, complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        _sent(message)
+
+
+_HOLDS_ITSELF: list[Any] = []
+_HOLDS_ITSELF.append(_HOLDS_ITSELF)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"temperature": "hot"}, "`temperature` must be a number, not 'hot'"),
+        ({"temperature": 10**400}, "`temperature` must be a number"),
+        ({"max_tokens": True}, "`max_tokens` must be a whole number of at least 0, not True"),
+        ({"stop": [1]}, "`stop` must be a string or a list of strings"),
+        ({"stream_options": {"include_usage": 1}}, "`stream_options` must be a dict"),
+        ({"thinking": {"type": "enabled", "budget_tokens": -1}}, "`thinking` must be a dict"),
+        ({"thinking": {"type": []}}, "`thinking` must be 'enabled' or 'disabled', not []"),
+        ({"tools": [7]}, "`tools[0]` must be a dict, not 7"),
+        ({"tools": [{"function": {}}]}, "`tools[0].type` must be a string, not None"),
+        ({"tools": [{"type": "function"}]}, "`tools[0].function` must be a dict, not None"),
+        (
+            {"tools": [{"type": "function", "function": {"name": "f", "strict": "yes"}}]},
+            "`tools[0].function.strict` must be a boolean, not 'yes'",
+        ),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "tool_choice": {"type": 1},
+            },
+            "`tool_choice` {'type': 1} names no tool",
+        ),
+        ({"response_format": {"type": "grammar"}}, "`response_format` must be of the type"),
+        ({"response_format": {"type": "json_schema"}}, "`response_format` must be of the type"),
+        (
+            {"response_format": {"type": "object", "default": {1}}},
+            "`response_format.default` cannot be sent",
+        ),
+        ({"model": 7}, "`model` must be a string, not 7"),
+        ({"extra_body": [1]}, "`extra_body` must be a dict of parameters, not [1]"),
+        ({"extra_body": {"stream": True}}, "`extra_body` cannot hold `stream`"),
+        ({"extra_body": {"x": [float("nan")]}}, "`x[0]` cannot be sent"),
+        ({"extra_body": {"x": 10**5000}}, "has no form for so long a number"),
+        ({"extra_body": {"x": _HOLDS_ITSELF}}, "cannot be sent"),
+    ],
+)
+def test_a_parameter_that_deepseek_cannot_read_is_refused_by_name(
+    parameters: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        _sent(HumanMessage("Hi"), **parameters)
+    assert memory.sent == []
+
+
+def test_a_prefix_goes_without_tools() -> None:
+    prefix = AIMessage("The", additional_kwargs={"prefix": True})
+    with pytest.raises(ValueError, match="prefix completion goes without `tools`"):
+        _sent(HumanMessage("Hi"), prefix, tools=[{"type": "function", "function": {"name": "f"}}])
+
+
+def test_only_the_last_message_can_be_a_prefix() -> None:
+    prefix = AIMessage("The", additional_kwargs={"prefix": True})
+    with pytest.raises(ValueError, match=r"messages\[0\]: only the last message can be a `prefix`"):
+        _sent(prefix, HumanMessage("Hi"))
+
+
+def test_a_model_of_none_in_a_call_is_the_models_own() -> None:
+    assert _sent(HumanMessage("Hi"), model=None)["model"] == "deepseek-flash"
+
+
+def test_a_bare_schema_as_response_format_goes_into_the_system_text() -> None:
+    body = _sent(HumanMessage("Hi"), response_format={"type": "object", "title": "Joke"})
+    assert body["response_format"] == {"type": "json_object"}
+    assert body["messages"][0] == {
+        "role": "system",
+        "content": "Answer with one JSON object that matches this JSON schema:\n"
+        '{"type": "object", "title": "Joke"}',
+    }
+
+
+def test_gemini_keeps_a_call_in_two_places_and_it_goes_out_once() -> None:
+    message = AIMessage(
+        "",
+        additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}},
+        tool_calls=[{"name": "f", "args": {}, "id": "a"}],
+    )
+    calls = _sent(message, ToolMessage("18", tool_call_id="a"))["messages"][0]["tool_calls"]
+    assert [call["id"] for call in calls] == ["a"]

@@ -1,0 +1,149 @@
+"""DeepSeek's verdict on a body: its own validator at its strictest, and what is left to it."""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from deepseek_recipe import (
+    ChatCompletionRequest,
+    ConversionError,
+    ConversionOptions,
+    ModelVersion,
+    ReasoningContentBehavior,
+)
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+
+_VERSIONS = {
+    "deepseek-flash": ModelVersion.DeepseekV41Flash,
+    "deepseek-v4-pro": ModelVersion.DeepseekV4Pro,
+}
+
+# What DeepSeek understands and refuses in words of its own, which name the field or message and
+# reach the user as an invalid request: how calls and results pair up, and ranges, which change.
+_ITS_OWN_BUSINESS = re.compile(
+    r"Empty input messages"
+    r"|The supported API model names are"
+    r"|An assistant message with 'tool_calls' must be followed by tool messages"
+    r"|The following tool_call_ids did not have response messages"
+    r"|Duplicate value for 'tool_call_id'"
+    r"|Messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+    r"|response_format json_object should not be used with prefix"
+    r"|the valid range of (max_tokens|temperature|top_p|frequency_penalty|presence_penalty"
+    r"|seed|top_logprobs) is"
+    r"|Invalid 'stop(\[\d+\])?': empty string"
+    r"|Stop string array too long"
+    r"|no function named '.*' was specified"
+    r"|Tool names must be unique"
+    r"|Invalid schema for function"
+    r"|Invalid 'tools\[\d+\]\.function\.name'"
+    r"|Invalid base64 data|unsupported image|Unsupported image_url format"
+    # Two that the service takes, by its documents, and this version of its library does not.
+    r"|file_id is not supported"
+    # A number in a schema or in `extra_body` that is none to most readers of JSON.
+    r"|number out of range"
+    r"|unknown variant `deepseek_(web_search|read_url)`",
+)
+
+
+def defect_of(raw: bytes) -> str | None:
+    """Say why DeepSeek refuses a request for which the client is to blame; `None` otherwise."""
+    refusal = _refusal(raw)
+    return None if refusal is None or is_its_own_business(refusal) else refusal
+
+
+def is_its_own_business(refusal: str) -> bool:
+    """Whether a refusal is DeepSeek's to word: the client sends such requests on."""
+    return _ITS_OWN_BUSINESS.search(refusal) is not None
+
+
+def _refusal(raw: bytes) -> str | None:
+    options = ConversionOptions(
+        reasoning_content_behavior=ReasoningContentBehavior.Reject
+    ).with_model_versions_by_name(_VERSIONS)
+    body = json.loads(raw)
+    model = body["model"].removeprefix("deepseek/")
+    try:
+        ChatCompletionRequest(json.dumps({**body, "model": model}).encode()).convert(options)
+    except (ValueError, ConversionError) as error:
+        return str(error)
+    return None
+
+
+def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
+    """List the texts of a conversation that its body does not hold."""
+    sends_reasoning = body.get("thinking") != {"type": "disabled"}
+    # A system text may have been put in front.
+    sent = zip(reversed(history), reversed(body["messages"]), strict=False)
+    return [
+        text
+        for message, wire in sent
+        for text in _said_by(message, sends_reasoning=sends_reasoning)
+        if text not in "\n".join(_texts_in(_with_parsed_arguments(wire), about=()))
+    ]
+
+
+def _said_by(message: BaseMessage, *, sends_reasoning: bool) -> Iterator[str]:
+    for block in [message.content] if isinstance(message.content, str) else message.content:
+        kind = block.get("type") if isinstance(block, dict) else None
+        # A call is said by `tool_calls`, whatever its block says.
+        if kind not in _CALLS and (sends_reasoning or kind not in ("reasoning", "thinking")):
+            yield from _texts_in(block, about=_ABOUT)
+    if isinstance(message, ToolMessage):
+        yield message.tool_call_id
+    elif message.name:
+        yield message.name
+    if isinstance(message, AIMessage):
+        for call in [*message.tool_calls, *message.invalid_tool_calls]:
+            yield from _texts_in(call, about=("type", "error"))
+        kwargs = message.additional_kwargs
+        reasoning = kwargs.get("reasoning_content")
+        yield from _texts_in(reasoning if sends_reasoning else None, about=())
+        yield from _texts_in(kwargs.get("deepseek"), about=())
+        if not message.content:
+            yield from _texts_in(kwargs.get("refusal"), about=())
+
+
+_CALLS = ("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call")
+
+# Keys whose values say something about a block, but are no part of what it says.
+_ABOUT = (
+    "annotations",
+    "cache_control",
+    "encrypted_content",
+    "error",
+    "extras",
+    "filename",
+    "id",
+    "index",
+    "media_type",
+    "mime_type",
+    "signature",
+    "source_type",
+    "title",
+    "type",
+)
+
+
+def _texts_in(value: Any, *, about: Collection[str]) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            if key not in about:
+                yield from _texts_in(entry, about=about)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _texts_in(entry, about=about)
+
+
+def _with_parsed_arguments(wire: dict[str, Any]) -> dict[str, Any]:
+    calls = wire.get("tool_calls", [])
+    return {**wire, "parsed": [_parsed(call["function"]["arguments"]) for call in calls]}
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return None

@@ -1,0 +1,185 @@
+"""Five hundred streams at once over a provider that fails: the right answer or a typed error."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.errors import CFDeepSeekError, CFDeepSeekIncompleteStreamError
+from langchain_cf_deepseek.local import Fault, LocalGateway
+from langchain_cf_deepseek.local.sabotage import FaultQueue
+
+STREAMS = 500
+MAX_RETRIES = 1
+FAULTS = {
+    "cut": Fault(share=0.05, seed=1, then="cut", after_chunks=6),
+    "busy": Fault(share=0.05, seed=2, status=503, body={"error": {"message": "busy"}}),
+    "limited": Fault(share=0.05, seed=3, status=429, body={"error": {"message": "slow down"}}),
+}
+NO_FAULT = "none"
+ENDS = {
+    NO_FAULT: "the right answer",
+    "cut": "cut, with the beginning of the right answer",
+    "busy": "CFDeepSeekAPIError",
+    "limited": "CFDeepSeekRateLimitError",
+}
+"""What an attempt ends in, by the fault that strikes it."""
+
+# Of different lengths, so that no two streams with neighbouring numbers look alike.
+QUESTIONS: dict[str, dict[str, Any]] = {
+    f"What is {number:03}?": {"max_tokens": 12 + number % 7} for number in range(STREAMS)
+}
+
+Outcome = AIMessageChunk | CFDeepSeekError
+
+
+class _AllAtOnce:
+    """Holds every stream behind its first chunk until all have come there, or have failed."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
+        self._missing = STREAMS
+        self._lock = threading.Lock()
+
+    def arrived(self) -> None:
+        with self._lock:
+            self._missing -= 1
+            if not self._missing:
+                self._release()
+
+
+def _stream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
+    released = threading.Event()
+    together = _AllAtOnce(released.set)
+
+    def one(question: str) -> Outcome:
+        total = None
+        try:
+            for chunk in llm.stream(question, **config, **QUESTIONS[question]):
+                if total is None:
+                    together.arrived()
+                    released.wait()
+                total = chunk if total is None else total + chunk
+        except CFDeepSeekError as error:
+            return error
+        finally:
+            if total is None:
+                together.arrived()
+        assert total is not None
+        return total
+
+    with ThreadPoolExecutor(STREAMS) as threads:
+        return dict(zip(QUESTIONS, threads.map(one, QUESTIONS), strict=True))
+
+
+def _astream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
+    async def all_of_them() -> dict[str, Outcome]:
+        released = asyncio.Event()
+        together = _AllAtOnce(released.set)
+
+        async def one(question: str) -> Outcome:
+            total = None
+            try:
+                async for chunk in llm.astream(question, **config, **QUESTIONS[question]):
+                    if total is None:
+                        together.arrived()
+                        await released.wait()
+                    total = chunk if total is None else total + chunk
+            except CFDeepSeekError as error:
+                return error
+            finally:
+                if total is None:
+                    together.arrived()
+            assert total is not None
+            return total
+
+        outcomes = await asyncio.gather(*map(one, QUESTIONS))
+        return dict(zip(QUESTIONS, outcomes, strict=True))
+
+    return asyncio.run(all_of_them())
+
+
+@pytest.fixture
+def _enough_open_files() -> None:
+    """Both ends of every connection are in this process."""
+    resource = pytest.importorskip("resource", reason="this system has no such limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * STREAMS if hard == resource.RLIM_INFINITY else min(4 * STREAMS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+
+def _struck(gw: LocalGateway) -> dict[str, list[str]]:
+    """What the gateway did to each attempt of each stream: the same faults, ordered once more."""
+    queue = FaultQueue()
+    for fault in FAULTS.values():
+        queue.add(fault)
+    names = {id(fault): name for name, fault in FAULTS.items()}
+    struck = defaultdict(list)
+    for request in gw.requests:
+        question = request.body["messages"][0]["content"]
+        struck[question].append(names.get(id(queue._next()), NO_FAULT))
+    return struck
+
+
+def _due(attempts: list[str]) -> str:
+    """What a stream must end in after the faults that struck its attempts."""
+    *before, last = attempts
+    if not set(before) <= {"busy", "limited"} or len(before) > MAX_RETRIES:
+        return "fewer attempts"
+    if last in {"busy", "limited"} and len(before) < MAX_RETRIES:
+        return "more attempts"
+    return ENDS[last]
+
+
+def _end(outcome: Outcome, right: AIMessage) -> str:
+    if isinstance(outcome, AIMessageChunk):
+        alike = outcome.text == right.text and _counts(outcome) == _counts(right)
+        return ENDS[NO_FAULT] if alike else "a wrong answer"
+    if isinstance(outcome, CFDeepSeekIncompleteStreamError):
+        begun = outcome.partial and right.text.startswith(outcome.partial)
+        return ENDS["cut"] if begun else "a wrong beginning"
+    return type(outcome).__name__
+
+
+COUNTS = ("input_tokens", "output_tokens", "total_tokens")
+
+
+def _counts(told: AIMessage) -> list[int]:
+    assert told.usage_metadata
+    return [told.usage_metadata[name] for name in COUNTS]  # type: ignore[literal-required]
+
+
+@pytest.mark.usefixtures("_enough_open_files")
+@pytest.mark.parametrize("stream_all", [_stream_all, _astream_all])
+def test_of_five_hundred_streams_at_once_none_is_mixed_up_lost_or_counted_twice(
+    gw: LocalGateway, stream_all: Callable[..., dict[str, Outcome]]
+) -> None:
+    llm = gw.chat_model(thinking="disabled", max_retries=MAX_RETRIES, timeout=60)
+    right = {question: llm.invoke(question, **call) for question, call in QUESTIONS.items()}
+    gw.reset()
+    for fault in FAULTS.values():
+        gw.fault(fault)
+    counter = UsageMetadataCallbackHandler()
+    outcomes = stream_all(llm, config={"callbacks": [counter]})
+    struck = _struck(gw)
+    ends = {question: _end(outcome, right[question]) for question, outcome in outcomes.items()}
+
+    assert ends == {question: _due(struck[question]) for question in QUESTIONS}
+    assert {fault for attempts in struck.values() for fault in attempts} == ENDS.keys()
+    assert struck.keys() == QUESTIONS.keys()
+
+    answers = [outcome for outcome in outcomes.values() if isinstance(outcome, AIMessageChunk)]
+    log_ids = {answer.response_metadata["cloudflare_gateway"]["log_id"] for answer in answers}
+    assert len(log_ids) == len(answers)
+    usage: UsageMetadata = counter.usage_metadata["deepseek-flash"]
+    assert [usage[name] for name in COUNTS] == [  # type: ignore[literal-required]
+        sum(counts) for counts in zip(*map(_counts, answers), strict=True)
+    ]
