@@ -66,12 +66,31 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """DeepSeek's chat models through Cloudflare AI Gateway.
 
     Setup:
-        Install the package and set the variables of the routing you take; the fields below say
-        which credential each routing sends.
+        Install the package and set the variables of the routing you take; the fields below name
+        the variable of each, and say which credential each routing sends.
 
         ```bash
+        pip install langchain-cf-deepseek
         export CLOUDFLARE_ACCOUNT_ID=... CLOUDFLARE_GATEWAY_ID=... DEEPSEEK_API_KEY=...
         ```
+
+    Key init args, completion params:
+        model:
+            DeepSeek's bare name, on every routing.
+        thinking, reasoning_effort:
+            Whether, and how much, the model reasons before it answers.
+        max_tokens, temperature, top_p, stop:
+            As DeepSeek takes them; `temperature` has no effect while the model reasons.
+
+    Key init args, client params:
+        account_id, gateway_id, routing, base_url:
+            Which gateway, and the way to it.
+        api_key, gateway_token, cloudflare_api_token:
+            The three credentials; none is ever sent in the place of another.
+        gateway:
+            Cache, tags, retries and all else that the gateway is asked for; see `GatewayOptions`.
+        timeout, max_retries, default_headers, http_client, http_async_client:
+            As elsewhere in LangChain.
 
     Instantiate:
         ```python
@@ -85,40 +104,81 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     Invoke:
         ```python
-        message = llm.invoke("Why is the sky blue?")
-        message.text
-        message.additional_kwargs["reasoning_content"]
+        message = llm.invoke("What is 6 * 7?")
+        print(message.text)
+        print(message.additional_kwargs["reasoning_content"])
+        ```
+
+        ```text
+        6 * 7 = 42
+        The user says: "What is 6 * 7?" No tool is needed.
         ```
 
     Stream:
         ```python
-        for chunk in llm.stream("Why is the sky blue?"):
-            print(chunk.text, end="")
+        for chunk in llm.stream("What is 6 * 7?"):
+            print(chunk.text, end="|")
         ```
 
     Async:
         ```python
-        await llm.ainvoke("Why is the sky blue?")
+        await llm.ainvoke("What is 6 * 7?")
+        await llm.abatch(["What is 6 * 7?", "What is 6 * 8?"])
+        async for chunk in llm.astream("What is 6 * 7?"):
+            print(chunk.text, end="|")
         ```
 
     Tool calling:
         ```python
-        llm.bind_tools([get_weather]).invoke("What is the weather in Paris?").tool_calls
+        def get_weather(city: str) -> str:
+            '''Get the weather of a city.'''
+            return f"18 degrees in {city}"
+
+
+        called = llm.bind_tools([get_weather]).invoke("What is the weather in Paris?")
+        print(called.tool_calls[0]["name"], called.tool_calls[0]["args"])
+        ```
+
+        ```text
+        get_weather {'city': 'Paris'}
         ```
 
     Structured output:
         ```python
-        llm.with_structured_output(Joke).invoke("Tell me a joke about cats")
+        from pydantic import BaseModel
+
+
+        class Person(BaseModel):
+            name: str
+            born: int
+
+
+        print(llm.with_structured_output(Person).invoke("Ada Lovelace was born in 1815."))
+        ```
+
+        ```text
+        name='Ada Lovelace' born=1815
         ```
 
     Token usage:
         ```python
-        message.usage_metadata  # input, output, cache_read, reasoning
+        usage = message.usage_metadata
+        print(usage["input_tokens"], usage["output_tokens"], usage["output_token_details"])
+        ```
+
+        ```text
+        49 27 {'reasoning': 19}
         ```
 
     Response metadata:
         ```python
-        message.response_metadata["cloudflare_gateway"]  # log_id, cache_status, ...
+        print(message.response_metadata["model_name"])
+        print(message.response_metadata["cloudflare_gateway"]["cache_status"])  # and log_id, ...
+        ```
+
+        ```text
+        deepseek-flash
+        MISS
         ```
 
     Raises:

@@ -102,6 +102,21 @@ class GatewayOptions(BaseModel):
     Every field is one `cf-aig-*` request header; a field left out leaves the gateway's own setting
     in force. Given to the model, to `with_gateway`, or to one call; a call beats a copy made by
     `with_gateway`, which beats the model, and `metadata` is merged key by key.
+
+    Example:
+        ```python
+        from langchain_cf_deepseek import ChatCloudflareDeepSeek, GatewayOptions
+
+        options = GatewayOptions(cache_ttl=3600, metadata={"team": "search"})
+        llm = ChatCloudflareDeepSeek(model="deepseek-flash", gateway=options)
+        nightly = llm.with_gateway(metadata={"job": "nightly"})
+        nightly.invoke("What is 6 * 7?", gateway={"skip_cache": True})
+        print(nightly.gateway.headers)
+        ```
+
+        ```text
+        {'cf-aig-cache-ttl': '3600', 'cf-aig-metadata': '{"team":"search","job":"nightly"}'}
+        ```
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -62,7 +62,11 @@ class GatewayLogs(BaseModel):
         message = llm.invoke("Why is the sky blue?")
         logs.feedback(message, 1, score=90, metadata={"judge": "a reader"})
         entry = logs.get(message)
-        print(f"{entry.duration} ms, {entry.tokens_in} + {entry.tokens_out} tokens, ${entry.cost}")
+        print(f"{entry.tokens_in} + {entry.tokens_out} tokens, ${entry.cost:.6f}")
+        ```
+
+        ```text
+        51 + 59 tokens, $0.000043
         ```
 
     Every method takes a message or a log id, has an async twin, and opens a connection for itself

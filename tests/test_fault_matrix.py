@@ -79,7 +79,7 @@ def test_each_fault_ends_as_the_matrix_says(
     assert len(gw.requests) <= 1
 
 
-def test_the_readme_shows_the_matrix() -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
-    shown = readme.partition("<!-- fault matrix -->\n")[2].partition("\n<!-- end -->")[0]
+def test_the_page_on_failures_shows_the_matrix() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "failures.md").read_text()
+    shown = page.partition("<!-- fault matrix -->\n")[2].partition("\n<!-- end -->")[0]
     assert shown == table()

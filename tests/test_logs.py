@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import inspect
 import pickle
 import re
 import socket
@@ -531,23 +530,6 @@ def test_requests_without_a_gateway_are_in_the_default_one(gw: LocalGateway, cal
     assert logs.gateway_id == "default"
     call(logs, "feedback", message, 1)
     assert call(logs, "get", message).feedback == 1
-
-
-def test_the_example_of_the_class_runs(
-    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    environment = gw.environment() | {
-        "CLOUDFLARE_API_TOKEN": gw.cloudflare_api_token,
-        "CLOUDFLARE_BASE_URL": f"{gw.url}/client/v4",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    example = inspect.getdoc(GatewayLogs)
-    assert example is not None
-    code = example.partition("```python\n")[2].partition("```")[0]
-    exec(inspect.cleandoc(code), {})  # noqa: S102 - the docstring is our own
-    printed = capsys.readouterr().out
-    assert re.fullmatch(r"\d+ ms, \d+ \+ \d+ tokens, \$\d.*\n", printed)
 
 
 def run(code: str) -> str:

@@ -6,21 +6,29 @@ what the model says is pretended too, unless a real one is put behind it as `ups
 
 Example:
     ```python
+    from langchain_cf_deepseek import CFDeepSeekError
     from langchain_cf_deepseek.local import Guardrails, LocalGateway, Rules
 
-    with LocalGateway() as gateway:
+    with LocalGateway(rules=Rules(guardrails=Guardrails(prompt=["bomb"]))) as gateway:
         llm = gateway.chat_model()
-        print(llm.invoke("Why is the sky blue?").content)
+        print(llm.invoke("What is 6 * 7?").text)
 
         gateway.reply(content="Rayleigh scattering.", reasoning="Short waves scatter more.")
-        gateway.fault(then="cut", after_chunks=3)
-        for chunk in llm.stream("Why is the sky blue?"):
-            print(chunk.content)
+        print(llm.invoke("Why is the sky blue?").text)
 
         gateway.fail_next("spend-limit")
+        for question in ("What is 6 * 7?", "How is a bomb built?"):
+            try:
+                llm.invoke(question)
+            except CFDeepSeekError as error:
+                print(type(error).__name__)
+    ```
 
-    with LocalGateway(rules=Rules(guardrails=Guardrails(prompt=["bomb"]))) as gateway:
-        gateway.chat_model().invoke("How is a bomb built?")
+    ```text
+    6 * 7 = 42
+    Rayleigh scattering.
+    CFDeepSeekSpendLimitError
+    CFDeepSeekContentBlockedError
     ```
 """
 
