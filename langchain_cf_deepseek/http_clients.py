@@ -19,6 +19,7 @@ from typing import Any, Self, TypeAlias
 import openai
 from langchain_openai.chat_models.base import global_ssl_context
 
+from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
 from langchain_cf_deepseek.http_library import http
 from langchain_cf_deepseek.routing import THIS_MACHINE
 
@@ -74,7 +75,7 @@ class HttpClients:
         with process.lock:
             pool = _with_room(process.pools)
             if pool is None:
-                pool = _Pool(openai.DefaultHttpxClient(**http_settings()))
+                pool = _Pool(_made(openai.DefaultHttpxClient))
                 # Not before the last call is done with it.
                 weakref.finalize(pool, pool.client.close)
                 process.pools.append(pool)
@@ -99,7 +100,7 @@ class HttpClients:
         pools = self._loops.setdefault(loop, [])
         pool = _with_room(pools)
         if pool is None:
-            client = openai.DefaultAsyncHttpxClient(**http_settings(), transport=_fast_transport())
+            client = _made(openai.DefaultAsyncHttpxClient, transport=_fast_transport())
             keeper = _close_with_loop(client)
             await anext(keeper)
             pool = _Pool(client, keeper)
@@ -135,6 +136,16 @@ async def _close_with_loop(client: Any) -> _Keeper:
         yield
     finally:
         await client.aclose()
+
+
+def _made(kind: Any, **settings: Any) -> Any:
+    try:
+        return kind(**http_settings(), **settings)
+    except (ImportError, ValueError) as error:
+        # Of all arguments, only those of the environment can be wrong.
+        msg = f"the proxy of this machine cannot be used: {error}"
+        hint = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or set NO_PROXY."
+        raise CFDeepSeekConnectionError(msg, origin="connection", hint=hint) from error
 
 
 def http_settings() -> dict[str, Any]:

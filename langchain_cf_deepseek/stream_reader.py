@@ -3,7 +3,6 @@
 Nothing here waits or reads by itself, so sync and async calls share every rule.
 """
 
-import asyncio
 import json
 import socket
 import threading
@@ -13,7 +12,8 @@ from contextlib import contextmanager, suppress
 from math import inf
 from typing import Any
 
-from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
+# A dependency of every HTTP library that the SDK stands on.
+from anyio import EndOfStream, move_on_after
 from pydantic_core import from_json
 
 from langchain_cf_deepseek.error_rules import error_from_response, error_of_answer
@@ -130,7 +130,9 @@ class StreamReader:
 
     @staticmethod
     async def _adrain(pieces: AsyncIterator[bytes]) -> None:
-        async with asyncio.timeout(_DRAIN_SECONDS):
+        # Not `asyncio.timeout`: a body's end gives its connection back, and may close others, which
+        # the HTTP library shields from cancel scopes only.
+        with move_on_after(_DRAIN_SECONDS):
             async for _ in pieces:
                 pass
 

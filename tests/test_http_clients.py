@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,6 +106,18 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, pat
         # A proxy gets CONNECT for https, which this one answers like a server that it is not.
         with pytest.raises(errors.CFDeepSeekConnectionError):
             PATHS[path](_model("https://gateway.example/deepseek"), "Hello")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("proxy", ["socks9://user:a-password@proxy.example", "socks5://a.example"])
+def test_a_proxy_that_cannot_be_used_is_a_connection_error_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, path: str, proxy: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(errors.CFDeepSeekConnectionError, match="Correct HTTPS_PROXY") as caught:
+        PATHS[path](_model("https://gateway.example/deepseek"), "Hello")
+    assert "a-password" not in str(caught.value)
 
 
 def test_an_http_client_of_the_older_library_works_too(gw: LocalGateway) -> None:

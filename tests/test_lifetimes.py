@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -34,7 +35,7 @@ from langchain_core.tracers import Run
 from langchain_core.tracers.base import BaseTracer
 from pydantic import BaseModel, SecretStr
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, GatewayOptions
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, GatewayOptions, stream_reader
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
 from tests.conftest import PATHS, Ask
@@ -408,6 +409,62 @@ def test_async_calls_after_one_another_use_one_connection_of_their_loop(relay: R
 
     asyncio.run(many())
     assert (relay.accepted, relay.open_soon(0)) == (1, 0)
+
+
+async def _hear(reader: asyncio.StreamReader) -> bool:
+    """Read one request; return whether it is for a stream."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.partition(b"content-length:")[2].split()[0])
+    return b'"stream":true' in (await reader.readexactly(length)).replace(b" ", b"")
+
+
+def test_the_bound_on_an_async_streams_end_interrupts_no_closing_of_other_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end of a stream is when connections are closed that a server gave up."""
+    monkeypatch.setattr(stream_reader, "_DRAIN_SECONDS", 0)
+    choice = {"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}
+    whole = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
+    event = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
+    begin, end = f"data: {json.dumps(event)}\n\n".encode(), b"data: [DONE]\n\n"
+    idle: list[asyncio.StreamWriter] = []
+    streaming: list[asyncio.StreamWriter] = []
+
+    async def give_up_the_idle_and_end_the_stream() -> None:
+        for writer in idle:
+            writer.close()
+        await asyncio.sleep(0.05)
+        streaming[0].write(end)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_stream = await _hear(reader)
+        (streaming if is_stream else idle).append(writer)
+        length = len(begin + end) if is_stream else len(whole)
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n".encode())
+        writer.write(begin if is_stream else whole)
+
+    async def work() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            llm = ChatCloudflareDeepSeek(
+                model="deepseek-flash",
+                base_url=f"http://127.0.0.1:{port}",
+                api_key=SecretStr("key"),
+            )
+            stream = llm.astream("Hello")
+            await anext(stream)
+            await asyncio.gather(*(llm.ainvoke("Hello") for _ in range(4)))
+            ending = asyncio.create_task(give_up_the_idle_and_end_the_stream())
+            async for _ in stream:
+                pass
+            await ending
+            streaming[0].close()
+
+    asyncio.run(work())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in said] == []
 
 
 def test_a_forgotten_model_leaves_no_connection(relay: Relay, ask: Ask) -> None:

@@ -22,6 +22,8 @@ _REASONS = (
         "Set SSL_CERT_FILE to a file of the certificates that your network trusts.",
     ),
     ("SSLError", "{peer} does not speak TLS: {cause}", "{way}"),
+    ("ImportError", "the proxy cannot be used: {cause}", "{way}"),
+    ("ValueError", "the proxy cannot be used: {cause}", "{way}"),
     (
         "ReadTimeout",
         "{peer} took the connection, but did not answer in time",

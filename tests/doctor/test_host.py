@@ -171,6 +171,18 @@ def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> 
     )
 
 
+def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+    proxy = {"HTTPS_PROXY": "socks9://proxy.invalid"}
+    assert doctor(proxied(gateway, 0) | proxy) == (
+        1,
+        unreachable(
+            "the proxy cannot be used: Unknown scheme for proxy URL URL('socks9://proxy.invalid')",
+            TO_THE_PROXY,
+            "gateway.invalid",
+        ),
+    )
+
+
 @needs_openssl
 def test_a_proxy_that_lets_through_is_shown_without_its_password(
     gateway: LocalGateway, tmp_path: Path
