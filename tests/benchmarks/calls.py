@@ -191,7 +191,7 @@ def _peak_megabytes() -> float:
 
 def bulk(contender: str, server: str, *, prompts: int) -> tuple[float, ...]:
     """CPU of a prompt in `batch` and `abatch`, single calls for a unit, and memory."""
-    chat: Any = CONTENDERS[contender].make(f"{server}/packed/20")
+    chat: Any = _chat(contender, f"{server}/packed/20")
     asked = [f"Define the word number {number}." for number in range(prompts)]
     some = asked[: prompts // 5]
 
