@@ -209,16 +209,20 @@ def bulk(contender: str, server: str, *, prompts: int) -> tuple[float, ...]:
     def overhead(batch: Callable[[], object], single: Callable[[], object]) -> float:
         return _cpu(batch) / _cpu(single) * len(some) / len(asked)
 
+    def batch_overhead() -> float:
+        return overhead(lambda: chat.batch(asked), single)
+
+    def abatch_overhead() -> float:
+        return overhead(lambda: _runner().run(abatch()), lambda: _runner().run(asingle()))
+
     single()
     chat.batch(some)
     peak = _peak_megabytes()
-    ratios = [overhead(lambda: chat.batch(asked), single)]
+    ratios = [batch_overhead()]
+    kilobytes = 1024 * (_peak_megabytes() - peak) / prompts
+    aratios = [abatch_overhead()]
     first_peak = _peak_megabytes()
-    ratios.append(overhead(lambda: chat.batch(asked), single))
-    aratios = [
-        overhead(lambda: _runner().run(abatch()), lambda: _runner().run(asingle()))
-        for _ in range(2)
-    ]
+    ratios.append(batch_overhead())
+    aratios.append(abatch_overhead())
     growth = _peak_megabytes() - first_peak
-    kilobytes = 1024 * (first_peak - peak) / prompts
     return median(ratios), median(aratios), kilobytes, growth
