@@ -41,7 +41,8 @@ def read_completion(response: Any) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return from_json(data)
+        # Texts are not kept for the next answer: they differ, but would fill the parser's memory.
+        return from_json(data, cache_strings="keys")
     except ValueError:
         # Three times slower; takes half a surrogate pair, which JSON can spell.
         return json.loads(data)
