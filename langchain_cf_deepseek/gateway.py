@@ -259,8 +259,10 @@ def read_facts(headers: Mapping[str, str]) -> dict[str, Any]:
     Headers that did not come are left out. Which of them the REST host sends for a named model is
     not documented, so none is relied on.
     """
+    # Once through them all: a look-up in the HTTP library's headers goes through them, too.
+    received = dict(headers.items())
     facts: dict[str, Any] = {
-        fact: value for header, fact in _FACT_OF.items() if (value := headers.get(header))
+        fact: value for header, fact in _FACT_OF.items() if (value := received.get(header))
     }
     if re.fullmatch(r"[0-9]{1,9}", facts.get("step", "")):
         facts["step"] = int(facts["step"])

@@ -150,10 +150,11 @@ def _made(kind: Any, **settings: Any) -> Any:
 
 def http_settings() -> dict[str, Any]:
     """Return the arguments of a client."""
-    # A proxy of the environment is for other machines; asked for this one, it would ask itself.
-    direct = dict.fromkeys(
-        f"all://[{host}]" if ":" in host else f"all://{host}" for host in THIS_MACHINE
-    )
+    direct: dict[str, None] = {}
+    if _has_proxy():
+        # It is for other machines; asked for this one, it would ask itself.
+        hosts = (f"[{host}]" if ":" in host else host for host in THIS_MACHINE)
+        direct = dict.fromkeys(f"all://{host}" for host in hosts)
     # One that is not ASCII would break every later request, and none is needed.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return {"verify": _ssl_context(), "mounts": direct, "cookies": no_cookies}
@@ -161,7 +162,7 @@ def http_settings() -> dict[str, Any]:
 
 def _fast_transport() -> Any:
     """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
-    if urllib.request.getproxies().keys() & {"http", "https", "all"}:
+    if _has_proxy():
         return None
     try:
         # Comes with the extra `fast`; its import takes some time.
@@ -169,6 +170,11 @@ def _fast_transport() -> Any:
     except ImportError:
         return None
     return AiohttpTransport(_ssl_context())
+
+
+def _has_proxy() -> bool:
+    """Return whether the environment names a proxy."""
+    return bool(urllib.request.getproxies().keys() & {"http", "https", "all"})
 
 
 @cache

@@ -12,6 +12,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import openai
@@ -220,12 +221,18 @@ def _built(client: Any, request: WireRequest) -> Any:
     """Return `request` as one of the client's HTTP library."""
     return client.build_request(
         "POST",
-        request.url,
+        _url(library_of(type(client)), request.url),
         content=encode(request.body),
         headers={**_HEADERS, **request.headers},
         params=request.query or None,
         timeout=_timeout(client, request.timeout),
     )
+
+
+@lru_cache
+def _url(library: Any, url: str) -> Any:
+    """Return an address as one of an HTTP library, parsed once."""
+    return library.URL(url)
 
 
 def _timeout(client: Any, wished: Any) -> Any:

@@ -364,27 +364,45 @@ class Answer:
         return blocks, additional_kwargs
 
 
-_EMPTY_CHUNK = ChatGenerationChunk(message=AIMessageChunk(content=""))
+_EMPTY_MESSAGE = AIMessageChunk(content="")
+_MESSAGE_STATE = _EMPTY_MESSAGE.__getstate__()
+_CHUNK_STATE = ChatGenerationChunk(message=_EMPTY_MESSAGE).__getstate__()
 
 
 def _text_chunk(
     text: str, additional_kwargs: dict[str, Any], metadata: dict[str, Any]
 ) -> ChatGenerationChunk:
-    """Return a chunk of text or reasoning, which most are, in half the time of its constructor.
+    """Return a chunk of text or reasoning, which most are, in 0.4 of the time of its constructor.
 
-    What the constructor would derive from the arguments is what it derived from none: no call.
+    It is restored as if it had been pickled. What the constructor would derive from the arguments
+    is what it derived from none: no call.
     """
-    message = _EMPTY_CHUNK.message.model_copy(
-        update={
-            "content": text,
-            "additional_kwargs": additional_kwargs,
-            "response_metadata": metadata,
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "tool_call_chunks": [],
+    message = AIMessageChunk.__new__(AIMessageChunk)
+    own = {
+        "content": text,
+        "additional_kwargs": additional_kwargs,
+        "response_metadata": metadata,
+        "tool_calls": [],
+        "invalid_tool_calls": [],
+        "tool_call_chunks": [],
+    }
+    message.__setstate__(
+        {
+            **_MESSAGE_STATE,
+            "__dict__": {**_MESSAGE_STATE["__dict__"], **own},
+            "__pydantic_fields_set__": set(own),
+            "__pydantic_extra__": {},
         }
     )
-    return _EMPTY_CHUNK.model_copy(update={"message": message, "text": text})
+    chunk = ChatGenerationChunk.__new__(ChatGenerationChunk)
+    chunk.__setstate__(
+        {
+            **_CHUNK_STATE,
+            "__dict__": {**_CHUNK_STATE["__dict__"], "text": text, "message": message},
+            "__pydantic_fields_set__": {"text", "message"},
+        }
+    )
+    return chunk
 
 
 def _added_up(said: dict[str, Any], piece: dict[str, Any]) -> dict[str, Any]:
