@@ -1,6 +1,7 @@
 """The HTTP clients of one model: made on first use, small, closed when nobody needs them any more.
 
-They are httpx's, with the SDK's limits; with the extra `fast`, async ones stand on aiohttp.
+They are httpx's. Sync ones stand on the standard library, with the extra `fast` async ones on
+aiohttp; where the environment names a proxy, both on httpx's own transport, which finds it.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import openai
 from langchain_openai.chat_models.base import global_ssl_context
 
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
+from langchain_cf_deepseek.http_by_stdlib import StdlibTransport
 from langchain_cf_deepseek.http_library import http
 from langchain_cf_deepseek.routing import THIS_MACHINE
 
@@ -75,7 +77,7 @@ class HttpClients:
         with process.lock:
             pool = _with_room(process.pools)
             if pool is None:
-                pool = _Pool(_made(openai.DefaultHttpxClient))
+                pool = _Pool(_made(openai.DefaultHttpxClient, transport=_transport()))
                 # Not before the last call is done with it.
                 weakref.finalize(pool, pool.client.close)
                 process.pools.append(pool)
@@ -100,7 +102,7 @@ class HttpClients:
         pools = self._loops.setdefault(loop, [])
         pool = _with_room(pools)
         if pool is None:
-            client = _made(openai.DefaultAsyncHttpxClient, transport=_fast_transport())
+            client = _made(openai.DefaultAsyncHttpxClient, transport=_async_transport())
             keeper = _close_with_loop(client)
             await anext(keeper)
             pool = _Pool(client, keeper)
@@ -160,8 +162,13 @@ def http_settings() -> dict[str, Any]:
     return {"verify": _ssl_context(), "mounts": direct, "cookies": no_cookies}
 
 
-def _fast_transport() -> Any:
-    """Return a transport on aiohttp, or None: for httpx's own, which alone finds its proxies."""
+def _transport() -> Any:
+    """Return a transport, or None for httpx's own."""
+    return None if _has_proxy() else StdlibTransport(_ssl_context())
+
+
+def _async_transport() -> Any:
+    """`_transport` for an event loop."""
     if _has_proxy():
         return None
     try:

@@ -18,6 +18,7 @@ from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, error
 from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
+from tests.raw_http import read_request
 
 try:
     import aiohttp  # noqa: F401
@@ -42,7 +43,7 @@ def _server(*answers: bytes, reset: bool = False) -> Iterator[str]:
             for answer in answers:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.recv(65536)
+                    read_request(connection)
                     connection.sendall(answer)
                     if reset:
                         linger = struct.pack("ii", 1, 0)
@@ -76,7 +77,7 @@ def test_what_came_in_one_packet_with_the_break_is_kept(path: str, framing: dict
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n", b"nonsense\r\n\r\n"])
+@pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n"])
 def test_an_answer_that_is_no_http_is_a_connection_error_and_no_timeout(
     path: str, answer: bytes
 ) -> None:
@@ -86,6 +87,16 @@ def test_an_answer_that_is_no_http_is_a_connection_error_and_no_timeout(
         errors.CFDeepSeekConnectionError,
         True,
     )
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nserver: s\r\n"])
+def test_an_answer_that_breaks_off_in_its_headers_may_be_asked_for_again(
+    path: str, answer: bytes
+) -> None:
+    with _server(answer) as url, pytest.raises(CFDeepSeekError) as caught:
+        PATHS[path](_model(url), "Hello")
+    assert (caught.value.origin, caught.value.is_retryable) == ("connection", True)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -152,3 +163,16 @@ def test_async_calls_stand_on_aiohttp_where_it_is_installed(
             return type(client._transport).__name__
 
     assert asyncio.run(transport()) == "AiohttpTransport"
+
+
+@pytest.mark.skipif("config.getoption('--plain-http')")
+@pytest.mark.parametrize("proxy", [False, True])
+def test_sync_calls_stand_on_the_standard_library_unless_a_proxy_is_named(
+    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, *, proxy: bool
+) -> None:
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    llm = gw.chat_model()
+    assert llm.invoke("Hello").text  # this machine is asked without one
+    with llm._transport._clients.lend(None) as client:
+        assert type(client._transport).__name__ == ("HTTPTransport" if proxy else "StdlibTransport")

@@ -35,7 +35,12 @@ from langchain_core.tracers import Run
 from langchain_core.tracers.base import BaseTracer
 from pydantic import BaseModel, SecretStr
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, GatewayOptions, stream_reader
+from langchain_cf_deepseek import (
+    ChatCloudflareDeepSeek,
+    GatewayOptions,
+    http_clients,
+    stream_reader,
+)
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
 from tests.conftest import PATHS, Ask
@@ -1158,8 +1163,14 @@ def test_no_cause_of_an_error_holds_a_request_with_a_secret(
 
 @pytest.mark.parametrize("failure", [None, *FAILURES])
 def test_no_log_line_holds_a_secret(
-    gw: LocalGateway, ask: Ask, failure: str | None, caplog: pytest.LogCaptureFixture
+    gw: LocalGateway,
+    ask: Ask,
+    failure: str | None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Ours say nothing of their own, so httpx's are heard: those behind a proxy.
+    monkeypatch.setattr(http_clients, "_has_proxy", lambda: True)
     # Below DEBUG, so that the HTTP library's trace of each header is heard too.
     caplog.set_level(1)
     for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "langchain_core"):

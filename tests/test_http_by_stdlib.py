@@ -1,0 +1,255 @@
+"""Sync calls over the standard library: what a server may do, and what becomes of its connections.
+
+The other tests of sync calls go this way too; here is what only shows on a socket.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors, http_by_stdlib
+from tests.raw_http import read_request
+
+pytestmark = pytest.mark.skipif("config.getoption('--plain-http')")
+
+BODY = (
+    b'{"choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Short waves"}}]}'
+)
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
+
+STREAM = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"Short "}}]}\n\n',
+    b'data: {"choices":[{"index":0,"delta":{"content":"waves"},"finish_reason":"stop"}]}\n\n',
+    b"data: [DONE]\n\n",
+)
+CLOSING = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"
+
+Serve = Callable[[socket.socket], None]
+
+
+class Server:
+    """Serves each connection in a thread, and counts them."""
+
+    def __init__(self, serve: Serve) -> None:
+        self.accepted = 0
+        self._serve = serve
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            thread = threading.Thread(target=self._one, args=(connection,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _one(self, connection: socket.socket) -> None:
+        with connection:
+            self._serve(connection)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+
+@contextmanager
+def _server(serve: Serve) -> Iterator[Server]:
+    server = Server(serve)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _answers(answer: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        while read_request(connection):
+            connection.sendall(answer)
+
+    return serve
+
+
+def _answers_once(answer: bytes) -> Serve:
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answer)
+
+    return serve
+
+
+@contextmanager
+def _model(url: str, **kwargs: Any) -> Iterator[ChatCloudflareDeepSeek]:
+    fields: dict[str, Any] = {"model": "deepseek-flash", "api_key": "k", "max_retries": 0}
+    model = ChatCloudflareDeepSeek(base_url=url, **(fields | kwargs))
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+def test_a_connection_serves_one_call_after_another() -> None:
+    with _server(_answers(WHOLE)) as server, _model(server.url) as model:
+        assert [model.invoke("Hi").text for _ in range(3)] == ["Short waves"] * 3
+        assert server.accepted == 1
+
+
+def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    with _server(_answers_once(WHOLE)) as server, _model(server.url) as model:
+        assert model.invoke("Hi").text == "Short waves"
+        time.sleep(0.05)
+        assert model.invoke("Hi").text == "Short waves"
+        assert server.accepted == 2
+
+
+def test_a_connection_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        _answers(WHOLE)(connection)
+        ended.set()
+
+    with _server(serve) as server, _model(server.url) as model:
+        model.invoke("Hi")
+        monkeypatch.setattr(http_by_stdlib, "_IDLE_SECONDS", 0)
+        model.invoke("Hi")
+        assert (ended.wait(5), server.accepted) == (True, 2)
+
+
+def test_connections_of_two_addresses_are_kept_apart() -> None:
+    with (
+        _server(_answers(WHOLE)) as one,
+        _server(_answers(WHOLE)) as other,
+        _model(one.url) as model,
+    ):
+        copy = model.model_copy(update={"base_url": other.url})
+        for asked in (model, copy, model, copy):
+            asked.invoke("Hi")
+        assert (one.accepted, other.accepted) == (1, 1)
+
+
+@pytest.mark.parametrize("path", ["invoke", "stream"])
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_a_body_may_end_with_its_connection(path: str, version: bytes) -> None:
+    body = BODY if path == "invoke" else b"".join(STREAM)
+    answer = CLOSING.replace(b"1.1", version, 1) + body
+    with _server(_answers_once(answer)) as server, _model(server.url) as model:
+        texts = (
+            [model.invoke("Hi").text] if path == "invoke" else [c.text for c in model.stream("Hi")]
+        )
+        assert "".join(texts) == "Short waves"
+
+
+def test_a_connection_held_open_after_the_last_event_ends_nevertheless() -> None:
+    def serve(connection: socket.socket) -> None:
+        _answers_once(CLOSING + b"".join(STREAM))(connection)
+        connection.recv(1)  # until the client closes
+
+    with _server(serve) as server, _model(server.url) as model:
+        began = time.monotonic()
+        assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
+        assert time.monotonic() - began < 5
+
+
+def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
+    answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-log-id: 01\r\n  AD\r\n\r\n", 1)
+    with _server(_answers(answer)) as server, _model(server.url) as model:
+        facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
+        assert facts["log_id"] == "01  AD"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WHOLE.replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n", 1),
+        WHOLE.replace(b"\r\n\r\n", b"\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", 1),
+        WHOLE.replace(b"\r\n\r\n", b"\r\nx: x" * 200 + b"\r\n\r\n", 1),
+        WHOLE[:-1],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nmany\r\n" + BODY,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:3],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:5],
+    ],
+    ids=["no colon", "too long", "too many", "short body", "no size", "short chunk", "no end"],
+)
+def test_broken_http_is_a_connection_error(answer: bytes) -> None:
+    with (
+        _server(_answers_once(answer)) as server,
+        _model(server.url) as model,
+        pytest.raises(errors.CFDeepSeekConnectionError) as caught,
+    ):
+        model.invoke("Hi")
+    assert caught.value.is_retryable
+
+
+def test_an_error_without_a_body_keeps_its_status() -> None:
+    answer = b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n"
+    with (
+        _server(_answers_once(answer)) as server,
+        _model(server.url) as model,
+        pytest.raises(errors.CFDeepSeekAuthenticationError) as caught,
+    ):
+        model.invoke("Hi")
+    assert caught.value.status_code == 401
+
+
+def test_an_answer_that_comes_before_the_request_is_read_is_read() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(2**20):
+            pass
+
+    with (
+        _server(serve) as server,
+        _model(server.url) as model,
+        pytest.raises(errors.CFDeepSeekInvalidRequestError) as caught,
+    ):
+        model.invoke("sky " * 2_000_000)
+    assert caught.value.status_code == 413
+
+
+def test_a_server_that_does_not_read_is_a_timeout() -> None:
+    done = threading.Event()
+
+    def serve(_: socket.socket) -> None:
+        done.wait(10)
+
+    with _server(serve) as server, _model(server.url, timeout=0.3) as model:
+        with pytest.raises(errors.CFDeepSeekTimeoutError):
+            model.invoke("sky " * 10_000_000)
+        done.set()
+
+
+def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
+    go_on, ended = threading.Event(), threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        size = sum(map(len, STREAM))
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + STREAM[0])
+        go_on.wait(5)
+        connection.sendall(STREAM[1] + STREAM[2])
+        connection.recv(1)
+        ended.set()
+
+    with _server(serve) as server, _model(server.url) as model:
+        chunks = model.stream("Hi")
+        first = next(chunks).text
+        model.close()
+        go_on.set()
+        assert first + "".join(chunk.text for chunk in chunks) == "Short waves"
+        assert ended.wait(5)
