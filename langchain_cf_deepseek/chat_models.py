@@ -53,7 +53,6 @@ from langchain_cf_deepseek.settings import (
     secret_from_env,
 )
 from langchain_cf_deepseek.structured import structured_by_json_mode
-from langchain_cf_deepseek.tokens import count_messages, count_text
 from langchain_cf_deepseek.transport import Transport, WireRequest
 
 # Options of a call that do not go into the body.
@@ -560,6 +559,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Exact with the extra `tokens`, else by DeepSeek's rule of thumb: 0.3 token per English
         character, 0.6 per Chinese character.
         """
+        from langchain_cf_deepseek.tokens import count_text  # noqa: PLC0415  # when asked for
+
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return count_text(text)
@@ -588,6 +589,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             allow_fetching_images: Not used: an image counts 1024 tokens, DeepSeek's upper bound,
                 and is never fetched.
         """
+        from langchain_cf_deepseek.tokens import count_messages  # noqa: PLC0415
+
         return count_messages(
             messages,
             tools or (),

@@ -245,7 +245,7 @@ def _imports() -> list[Measure]:
             ),
             imports.import_times,
             (*LANGCHAIN, "sdk", "http"),
-            turns=2,
+            turns=4,
         ),
         Measure(
             "import",
