@@ -213,7 +213,7 @@ class CFDeepSeekIncompleteStreamError(CFDeepSeekAPIError):
 
 
 class CFDeepSeekConnectionError(CFDeepSeekError, openai.APIConnectionError, ModelConnectionError):
-    """The host could not be reached, or the connection broke before the answer began."""
+    """The host could not be reached, or the connection broke before a whole answer had come."""
 
 
 class CFDeepSeekTimeoutError(CFDeepSeekConnectionError, openai.APITimeoutError, ModelTimeoutError):

@@ -1,4 +1,4 @@
-"""Sync HTTP by the standard library, as a transport of httpx: a third less work for a chunk.
+"""Sync HTTP by the standard library, as a transport of httpx: a quarter less work for a chunk.
 
 What httpx's own does in Python, here the buffered reader under `http.client` does in C.
 """
@@ -52,7 +52,7 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
     def handle_request(self, request: Any) -> Any:
         timeouts = request.extensions.get("timeout", {})
         url = request.url
-        origin = (url.scheme, url.host, url.port)
+        origin = (url.scheme, url.raw_host.decode("ascii"), url.port)
         connection = self._connection(origin, timeouts.get("connect"))
         sock = connection.sock
         try:

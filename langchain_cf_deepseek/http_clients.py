@@ -187,7 +187,12 @@ def _has_proxy() -> bool:
 @cache
 def _ssl_context() -> SSLContext:
     """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
-    if "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ:
+    if "SSL_CERT_FILE" not in os.environ and "SSL_CERT_DIR" not in os.environ:
+        return global_ssl_context
+    try:
         own: SSLContext = http.create_ssl_context()
-        return own
-    return global_ssl_context
+    except OSError as error:
+        msg = f"the certificates of this machine cannot be read: {error}"
+        hint = "Correct SSL_CERT_FILE and SSL_CERT_DIR, or unset them."
+        raise CFDeepSeekConnectionError(msg, origin="connection", hint=hint) from error
+    return own

@@ -134,7 +134,7 @@ def typed_errors() -> Iterator[None]:
     except cloudflare.APIStatusError as error:
         raise error_from_response(error.response) from None
     except cloudflare.APITimeoutError as error:
-        raise timed_out(error.request, TRY_AGAIN) from error.__cause__
+        raise timed_out(error.request, hint=TRY_AGAIN) from error.__cause__
     except cloudflare.APIConnectionError as error:
         raise unreachable(
             error.request, error.__cause__, "CLOUDFLARE_BASE_URL"

@@ -20,7 +20,7 @@ from anyio import EndOfStream  # a dependency of every HTTP library that the SDK
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.encoding import encode
-from langchain_cf_deepseek.error_rules import error_from_response
+from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekConnectionError,
     CFDeepSeekError,
@@ -155,10 +155,11 @@ def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
         try:
             with _typed_connection_errors(sent):
                 # A redirect could carry the credentials to another host.
-                response = client.send(sent, stream=stream, follow_redirects=False)
-                if response.is_success:
-                    return response
-                response.read()
+                response = client.send(sent, stream=True, follow_redirects=False)
+            if not (stream and response.is_success):
+                _read(response)
+            if response.is_success:
+                return response
             raise error_from_response(response)
         except CFDeepSeekError as error:
             if not attempts.go_on(error):
@@ -173,15 +174,33 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
         sent = _built(client, request)
         try:
             with _typed_connection_errors(sent):
-                response = await client.send(sent, stream=stream, follow_redirects=False)
-                if response.is_success:
-                    return response
-                await response.aread()
+                response = await client.send(sent, stream=True, follow_redirects=False)
+            if not (stream and response.is_success):
+                await _aread(response)
+            if response.is_success:
+                return response
             raise error_from_response(response)
         except CFDeepSeekError as error:
             if not attempts.go_on(error):
                 raise
         await asyncio.sleep(attempts.delay)
+
+
+def _read(response: Any) -> None:
+    """Read a body whole."""
+    try:
+        with _typed_connection_errors(response.request, begun=True):
+            response.read()
+    finally:
+        response.close()
+
+
+async def _aread(response: Any) -> None:
+    try:
+        with _typed_connection_errors(response.request, begun=True):
+            await response.aread()
+    finally:
+        await response.aclose()
 
 
 def _body(response: Any) -> Any:
@@ -248,23 +267,33 @@ def _timeout(client: Any, wished: Any) -> Any:
 
 
 @contextmanager
-def _typed_connection_errors(sent: Any) -> Iterator[None]:
+def _typed_connection_errors(sent: Any, *, begun: bool = False) -> Iterator[None]:
     library = library_of(type(sent))
     try:
         yield
     except library.TimeoutException as error:
-        raise timed_out(sent) from error
+        raise timed_out(sent, begun=begun) from error
     except (library.RequestError, EndOfStream, OSError) as error:
-        raise unreachable(sent, error) from error
+        raise (broken if begun else unreachable)(sent, error) from error
 
 
 def timed_out(
-    sent: Any, hint: str = "Raise `timeout`, or try again in a moment."
+    sent: Any,
+    *,
+    begun: bool = False,
+    hint: str = "Raise `timeout`, or try again in a moment.",
 ) -> CFDeepSeekTimeoutError:
-    """Return the error of a request that waited too long for its answer; masks its credentials."""
+    """Return the error of a request that waited too long for its answer; masks its credentials.
+
+    Args:
+        sent: The request.
+        begun: Whether the answer had begun.
+        hint: What to do.
+    """
     take_secrets(sent)
+    when = "in the middle of the answer" if begun else "before the answer began"
     return CFDeepSeekTimeoutError(
-        "the request timed out before the answer began",
+        f"the request timed out {when}",
         origin="connection",
         request=bare_request(sent),
         hint=hint,
@@ -287,4 +316,15 @@ def unreachable(
         origin="connection",
         request=bare_request(sent),
         hint=f"Check `base_url` ({variable}), the network and its proxy.",
+    )
+
+
+def broken(sent: Any, cause: object) -> CFDeepSeekConnectionError:
+    """Return the error of an answer that broke off; masks the credentials of its request."""
+    take_secrets(sent)
+    return CFDeepSeekConnectionError(
+        f"the connection broke in the middle of the answer ({cause})",
+        origin="connection",
+        request=bare_request(sent),
+        hint=TRY_AGAIN,
     )

@@ -171,6 +171,21 @@ def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
         assert facts["log_id"] == "01  AD"
 
 
+@pytest.mark.parametrize("path", ["invoke", "stream"])
+def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        _answers_once(b"HTTP/1.1 503 Busy\r\ncontent-length: 99\r\n\r\n{")(connection)
+        connection.recv(1)  # until the client closes
+        ended.set()
+
+    with _server(serve) as server, _model(server.url, timeout=0.3) as model:
+        with pytest.raises(errors.CFDeepSeekTimeoutError, match="in the middle of the answer"):
+            model.invoke("Hi") if path == "invoke" else next(model.stream("Hi"))
+        assert ended.wait(5)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -99,6 +99,16 @@ def test_an_answer_that_breaks_off_in_its_headers_may_be_asked_for_again(
     assert (caught.value.origin, caught.value.is_retryable) == ("connection", True)
 
 
+@pytest.mark.parametrize("path", ["invoke", "ainvoke"])
+def test_a_body_that_breaks_off_is_not_called_a_host_out_of_reach(path: str) -> None:
+    answer = _head("application/json", content_length="9999") + b'{"choices": ['
+    with (
+        _server(answer) as url,
+        pytest.raises(errors.CFDeepSeekConnectionError, match="broke in the middle of the answer"),
+    ):
+        PATHS[path](_model(url), "Why is the sky blue?")
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_a_long_request_arrives_whole(gw: LocalGateway, path: str) -> None:
     text = "sky " * 400_000

@@ -132,6 +132,23 @@ def test_a_certificate_of_another_host_is_refused(
     assert tls.heard == []
 
 
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_an_error_that_names_the_variable(
+    tls: TlsServer,
+    ask: Ask,
+    content: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "issuer.pem"
+    if content:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(CFDeepSeekConnectionError, match="Correct SSL_CERT_FILE"):
+        ask(tls.chat_model(), "Hello")
+    assert tls.heard == []
+
+
 @pytest.mark.parametrize("argument", ["verify", "verify_ssl", "ssl_verify", "insecure"])
 def test_no_argument_turns_verification_off(gw: LocalGateway, argument: str) -> None:
     with pytest.raises(ValidationError, match=f"unknown argument `{argument}`"):
