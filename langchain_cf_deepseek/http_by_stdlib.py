@@ -3,6 +3,7 @@
 What httpx's own does in Python, here the buffered reader under `http.client` does in C.
 """
 
+import re
 import selectors
 import socket
 import threading
@@ -10,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -25,7 +27,12 @@ _PIECE = 2**16
 _IDLE_SECONDS = 5.0
 """How long a connection waits for its next request, as in httpx: some routers forget it soon."""
 
-_Origin = tuple[str, str, int | None]
+_PORTS = {"http": 80, "https": 443}
+
+_Origin = tuple[str, str, int]
+
+# `http.client` reads headers like those of a mail; other defects would be of a mail's body.
+_BROKEN_HEADERS = (FirstHeaderLineIsContinuationDefect, MissingHeaderBodySeparatorDefect)
 
 # It has no bound to the number of an open file; Windows has none, and needs none.
 _Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
@@ -52,7 +59,8 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
     def handle_request(self, request: Any) -> Any:
         timeouts = request.extensions.get("timeout", {})
         url = request.url
-        origin = (url.scheme, url.raw_host.decode("ascii"), url.port)
+        # `http.client` would look for a missing port in an IPv6 address.
+        origin = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
         connection = self._connection(origin, timeouts.get("connect"))
         sock = connection.sock
         try:
@@ -190,12 +198,12 @@ def _send(connection: HTTPConnection, request: Any) -> None:
 
 
 def _headers(answer: HTTPResponse) -> list[tuple[bytes, bytes]]:
-    if answer.headers.defects:
-        msg = f"the headers of the answer are broken: {answer.headers.defects[0]!r}"
+    if any(isinstance(defect, _BROKEN_HEADERS) for defect in answer.headers.defects):
+        msg = "the headers of the answer are broken"
         raise http.RemoteProtocolError(msg)
     return [
         # A value may go on in the next line.
-        (name.encode("latin-1"), "".join(value.splitlines()).encode("latin-1"))
+        (name.encode("latin-1"), re.sub(r"[\r\n]", "", value).encode("latin-1"))
         for name, value in answer.getheaders()
     ]
 

@@ -189,6 +189,7 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
+        WHOLE.replace(b"\r\n", b"\r\n no name\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nx: x" * 200 + b"\r\n\r\n", 1),
@@ -197,7 +198,16 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:3],
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:5],
     ],
-    ids=["no colon", "too long", "too many", "short body", "no size", "short chunk", "no end"],
+    ids=[
+        "no name",
+        "no colon",
+        "too long",
+        "too many",
+        "short body",
+        "no size",
+        "short chunk",
+        "no end",
+    ],
 )
 def test_broken_http_is_a_connection_error(answer: bytes) -> None:
     with (
@@ -207,6 +217,27 @@ def test_broken_http_is_a_connection_error(answer: bytes) -> None:
     ):
         model.invoke("Hi")
     assert caught.value.is_retryable
+
+
+def test_a_header_that_a_mail_could_not_have_is_no_defect() -> None:
+    answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncontent-type: multipart/mixed\r\n\r\n", 1)
+    with _server(_answers(answer)) as server, _model(server.url) as model:
+        assert model.invoke("Hi").text == "Short waves"
+
+
+def test_a_value_of_a_header_keeps_what_only_looks_like_a_line() -> None:
+    answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-dlp: a\x85b\x0cc\r\n\r\n", 1)
+    with _server(_answers(answer)) as server, _model(server.url) as model:
+        facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
+        assert facts["dlp"] == "a\x85b\x0cc"
+
+
+@pytest.mark.parametrize("url", ["http://[::1]", "http://127.0.0.1"])
+def test_an_address_without_a_port_has_that_of_its_scheme(url: str) -> None:
+    with _model(url) as model, pytest.raises(errors.CFDeepSeekConnectionError) as caught:
+        model.invoke("Hi")  # nobody is there, but it is no name to look up
+    assert caught.value.__cause__ is not None
+    assert not isinstance(caught.value.__cause__.__cause__, socket.gaierror)
 
 
 def test_an_error_without_a_body_keeps_its_status() -> None:
