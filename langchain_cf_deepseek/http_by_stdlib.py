@@ -46,13 +46,24 @@ class _Idle(NamedTuple):
     since: float
 
 
+class _Answer(HTTPResponse):
+    @override
+    def begin(self) -> None:
+        """Read the head of the answer, past what servers may say before it, such as 103."""
+        super().begin()
+        while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = None  # type: ignore[assignment]  # as if nothing had come
+            super().begin()
+
+
 class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
     """Sends requests from any thread, each over a connection that no other uses."""
 
     def __init__(self, ssl_context: SSLContext) -> None:
         self._ssl_context = ssl_context
         self._idle: deque[_Idle] = deque()  # the one used last comes last
-        self._lock = threading.Lock()
+        # Of one thread: its garbage collector may close a forgotten answer at any moment.
+        self._lock = threading.RLock()
         self._is_closed = False
 
     @override
@@ -101,11 +112,11 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
         with self._lock:
             while self._idle and time.monotonic() - self._idle[0].since > _IDLE_SECONDS:
                 self._idle.popleft().connection.close()
-            found = next((idle for idle in reversed(self._idle) if idle.origin == origin), None)
-            if found is None:
+            mine = [idle for idle in tuple(self._idle) if idle.origin == origin]
+            if not mine:
                 return None
-            self._idle.remove(found)
-            return found.connection
+            self._idle.remove(mine[-1])
+            return mine[-1].connection
 
     def _connection(self, origin: _Origin, timeout: float | None) -> HTTPConnection:
         """Return an open connection."""
@@ -119,6 +130,7 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
             if scheme == "https"
             else HTTPConnection(host, port, timeout=timeout)
         )
+        connection.response_class = _Answer
         try:
             with _errors_of_httpx(http.ConnectTimeout, http.ConnectError):
                 connection.connect()
@@ -223,6 +235,8 @@ def _errors_of_httpx(too_slow: type[Exception], broken: type[Exception]) -> Iter
         raise too_slow(str(error)) from error
     # Before the system's errors: a server that hangs up without an answer is one of both.
     except HTTPException as error:
-        raise http.RemoteProtocolError(str(error) or type(error).__name__) from error
+        # It may hold what the server said in the place of HTTP, which is of any length and kind.
+        msg = f"{type(error).__name__}: {ascii(str(error)[:100])}"
+        raise http.RemoteProtocolError(msg) from error
     except OSError as error:
         raise broken(str(error) or type(error).__name__) from error

@@ -46,8 +46,9 @@ class _Process:
     """The clients of a process."""
 
     pools: list[_Pool] = field(default_factory=list)
-    # A forked child must not inherit a locked lock: each process has one of its own.
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # A forked child must not inherit a locked lock: each process has one of its own. It is of one
+    # thread, whose garbage collector may end a forgotten stream at any moment.
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
 
 class HttpClients:

@@ -6,11 +6,12 @@ The other tests of sync calls go this way too; here is what only shows on a sock
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from langchain_core.messages import AIMessageChunk
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors, http_by_stdlib
 from tests.raw_http import read_request
@@ -162,6 +163,35 @@ def test_a_connection_held_open_after_the_last_event_ends_nevertheless() -> None
         began = time.monotonic()
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_what_comes_before_an_answer_is_passed_over(status: bytes) -> None:
+    before = b"HTTP/1.1 %b\r\nlink: </style.css>\r\n\r\n" % status
+    with _server(_answers(before + before + WHOLE)) as server, _model(server.url) as model:
+        assert [model.invoke("Hi").text for _ in range(2)] == ["Short waves"] * 2
+        assert server.accepted == 1
+
+
+def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> None:
+    size = sum(map(len, STREAM))
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"".join(STREAM)
+    with _server(_answers(answer)) as server, _model(server.url) as model:
+        chunks = cast("Generator[AIMessageChunk]", model.stream("Hi"))
+        next(chunks)
+        clients = model._transport._clients
+
+        def end() -> None:
+            # In the thread that just takes a client, or a connection.
+            [process] = clients._processes.values()
+            with process.lock, process.pools[0].client._transport._lock:
+                chunks.close()
+
+        thread = threading.Thread(target=end, daemon=True)
+        thread.start()
+        thread.join(5)
+        assert not thread.is_alive()
+        assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
 
 
 def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
