@@ -15,7 +15,7 @@ from email.errors import FirstHeaderLineIsContinuationDefect, MissingHeaderBodyS
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from ssl import SSLContext
+from ssl import SSLContext, SSLSocket
 from typing import Any, NamedTuple
 
 from typing_extensions import override
@@ -60,6 +60,7 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
     """Sends requests from any thread, each over a connection that no other uses."""
 
     def __init__(self, ssl_context: SSLContext) -> None:
+        ssl_context.set_alpn_protocols(["http/1.1"])
         self._ssl_context = ssl_context
         self._idle: deque[_Idle] = deque()  # the one used last comes last
         # Of one thread: its garbage collector may close a forgotten answer at any moment.
@@ -81,14 +82,19 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
             with _errors_of_httpx(http.ReadTimeout, http.ReadError):
                 sock.settimeout(timeouts.get("read"))
                 answer = connection.getresponse()
-            headers = _headers(answer)
         except BaseException:
             connection.close()
+            raise
+        body = _Body(answer, sock, timeouts, partial(self._let_go, origin, connection))
+        try:
+            headers = _headers(answer)
+        except BaseException:
+            body.close()
             raise
         return http.Response(
             answer.status,
             headers=headers,
-            stream=_Body(answer, sock, timeouts, partial(self._let_go, origin, connection)),
+            stream=body,
             extensions={"network_stream": _NetworkStream(sock)},
         )
 
@@ -152,6 +158,7 @@ class _Body(http.SyncByteStream):  # type: ignore[misc]
         self._socket = sock
         self._timeouts = timeouts
         self._let_go = let_go
+        self._is_read = False
 
     def __iter__(self) -> Iterator[bytes]:
         read = self._answer.read1
@@ -169,6 +176,7 @@ class _Body(http.SyncByteStream):  # type: ignore[misc]
             # `http.client` takes a connection's end among the headers for the end of the headers.
             msg = "the connection was closed before the body began"
             raise http.RemoteProtocolError(msg)
+        self._is_read = True
 
     def _has_no_bounds(self) -> bool:
         """Return whether the body ends with the connection."""
@@ -176,9 +184,9 @@ class _Body(http.SyncByteStream):  # type: ignore[misc]
 
     @override
     def close(self) -> None:
-        is_read = self._answer.isclosed() or self._answer.length == 0
+        # Not `isclosed`: the garbage collector may have closed an answer that is still to come.
         self._answer.close()
-        self._let_go(reusable=is_read and not self._answer.will_close)
+        self._let_go(reusable=self._is_read and not self._answer.will_close)
 
 
 class _NetworkStream:
@@ -210,18 +218,23 @@ def _send(connection: HTTPConnection, request: Any) -> None:
 
 
 def _headers(answer: HTTPResponse) -> list[tuple[bytes, bytes]]:
+    if answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
+        msg = "the server changed the protocol"
+        raise http.RemoteProtocolError(msg)
     if any(isinstance(defect, _BROKEN_HEADERS) for defect in answer.headers.defects):
         msg = "the headers of the answer are broken"
         raise http.RemoteProtocolError(msg)
     return [
         # A value may go on in the next line.
-        (name.encode("latin-1"), re.sub(r"[\r\n]", "", value).encode("latin-1"))
+        (name.encode("latin-1"), re.sub(r"[\r\n]", "", value).strip().encode("latin-1"))
         for name, value in answer.getheaders()
     ]
 
 
 def _is_alive(connection: HTTPConnection) -> bool:
     """Return whether a connection can be used again: a server that closed it made it readable."""
+    if isinstance(connection.sock, SSLSocket) and connection.sock.pending():
+        return False
     with _Selector() as selector:
         selector.register(connection.sock, selectors.EVENT_READ)
         return not selector.select(0)
@@ -236,7 +249,7 @@ def _errors_of_httpx(too_slow: type[Exception], broken: type[Exception]) -> Iter
     # Before the system's errors: a server that hangs up without an answer is one of both.
     except HTTPException as error:
         # It may hold what the server said in the place of HTTP, which is of any length and kind.
-        msg = f"{type(error).__name__}: {ascii(str(error)[:100])}"
+        msg = f"{type(error).__name__}: {str(error)[:100]!a}"
         raise http.RemoteProtocolError(msg) from error
     except OSError as error:
         raise broken(str(error) or type(error).__name__) from error

@@ -3,11 +3,13 @@
 The other tests of sync calls go this way too; here is what only shows on a socket.
 """
 
+import gc
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import pytest
@@ -194,6 +196,29 @@ def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> Non
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
 
 
+def test_a_stream_that_the_garbage_collector_ends_takes_its_connection_along() -> None:
+    size = sum(map(len, STREAM))
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(OSError):
+            while read_request(connection):
+                connection.sendall(head + STREAM[0])
+                time.sleep(0.2)
+                connection.sendall(STREAM[1] + STREAM[2])
+
+    with _server(serve) as server, _model(server.url) as model:
+        cycle: list[Any] = [model.stream("Hi")]
+        next(cycle[0])
+        cycle.append(cycle)
+        del cycle
+        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+            gc.collect()
+        # The rest of the first answer is not for the second call.
+        assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
+        assert server.accepted == 2
+
+
 def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-log-id: 01\r\n  AD\r\n\r\n", 1)
     with _server(_answers(answer)) as server, _model(server.url) as model:
@@ -219,6 +244,7 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
+        WHOLE.replace(b"200 OK", b"101 Switching Protocols"),
         WHOLE.replace(b"\r\n", b"\r\n no name\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", 1),
@@ -229,6 +255,7 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:5],
     ],
     ids=[
+        "another protocol",
         "no name",
         "no colon",
         "too long",
