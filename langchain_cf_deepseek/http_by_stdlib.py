@@ -54,6 +54,14 @@ class _Answer(HTTPResponse):
         while self.status < HTTPStatus.OK and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
             self.headers = None  # type: ignore[assignment]  # as if nothing had come
             super().begin()
+        # What `http.client` does not understand it takes for a body that ends with the connection.
+        lengths = set(self.headers.get_all("content-length", ()))
+        if len(lengths) > 1 or not all(re.fullmatch(r"[0-9]+", length) for length in lengths):
+            msg = "the length of the answer is unclear"
+            raise HTTPException(msg)
+        if "transfer-encoding" in self.headers and not self.chunked:
+            msg = "the transfer encoding of the answer is unknown"
+            raise HTTPException(msg)
 
 
 class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
@@ -63,6 +71,8 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
         ssl_context.set_alpn_protocols(["http/1.1"])
         self._ssl_context = ssl_context
         self._idle: deque[_Idle] = deque()  # the one used last comes last
+        # The garbage collector shall not find the socket of a forgotten stream before the stream.
+        self._used: set[HTTPConnection] = set()
         # Of one thread: its garbage collector may close a forgotten answer at any moment.
         self._lock = threading.RLock()
         self._is_closed = False
@@ -75,6 +85,9 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
         origin = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
         connection = self._connection(origin, timeouts.get("connect"))
         sock = connection.sock
+        with self._lock:
+            self._used.add(connection)
+        let_go = partial(self._let_go, origin, connection)
         try:
             with _errors_of_httpx(http.WriteTimeout, http.WriteError):
                 sock.settimeout(timeouts.get("write"))
@@ -83,9 +96,9 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
                 sock.settimeout(timeouts.get("read"))
                 answer = connection.getresponse()
         except BaseException:
-            connection.close()
+            let_go(reusable=False)
             raise
-        body = _Body(answer, sock, timeouts, partial(self._let_go, origin, connection))
+        body = _Body(answer, sock, timeouts, let_go)
         try:
             headers = _headers(answer)
         except BaseException:
@@ -108,6 +121,7 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
 
     def _let_go(self, origin: _Origin, connection: HTTPConnection, *, reusable: bool) -> None:
         with self._lock:
+            self._used.discard(connection)
             if reusable and not self._is_closed:
                 self._idle.append(_Idle(origin, connection, time.monotonic()))
             else:
@@ -118,11 +132,13 @@ class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
         with self._lock:
             while self._idle and time.monotonic() - self._idle[0].since > _IDLE_SECONDS:
                 self._idle.popleft().connection.close()
-            mine = [idle for idle in tuple(self._idle) if idle.origin == origin]
-            if not mine:
-                return None
-            self._idle.remove(mine[-1])
-            return mine[-1].connection
+            # By number: the garbage collector may add one meanwhile, which breaks an iteration.
+            for number in range(len(self._idle) - 1, -1, -1):
+                if self._idle[number].origin == origin:
+                    connection = self._idle[number].connection
+                    del self._idle[number]
+                    return connection
+            return None
 
     def _connection(self, origin: _Origin, timeout: float | None) -> HTTPConnection:
         """Return an open connection."""
@@ -226,7 +242,7 @@ def _headers(answer: HTTPResponse) -> list[tuple[bytes, bytes]]:
         raise http.RemoteProtocolError(msg)
     return [
         # A value may go on in the next line.
-        (name.encode("latin-1"), re.sub(r"[\r\n]", "", value).strip().encode("latin-1"))
+        (name.encode("latin-1"), re.sub(r"[\r\n]", "", value).strip(" \t").encode("latin-1"))
         for name, value in answer.getheaders()
     ]
 
@@ -251,5 +267,5 @@ def _errors_of_httpx(too_slow: type[Exception], broken: type[Exception]) -> Iter
         # It may hold what the server said in the place of HTTP, which is of any length and kind.
         msg = f"{type(error).__name__}: {str(error)[:100]!a}"
         raise http.RemoteProtocolError(msg) from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: of a host's name
         raise broken(str(error) or type(error).__name__) from error

@@ -7,7 +7,6 @@ import gc
 import socket
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
@@ -212,8 +211,7 @@ def test_a_stream_that_the_garbage_collector_ends_takes_its_connection_along() -
         next(cycle[0])
         cycle.append(cycle)
         del cycle
-        with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-            gc.collect()
+        gc.collect()
         # The rest of the first answer is not for the second call.
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
         assert server.accepted == 2
@@ -245,6 +243,9 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
     "answer",
     [
         WHOLE.replace(b"200 OK", b"101 Switching Protocols"),
+        WHOLE.replace(b"content-length", b"content-length: 5\r\ncontent-length"),
+        WHOLE.replace(b"content-length: ", b"content-length: -"),
+        WHOLE.replace(b"\r\n", b"\r\ntransfer-encoding: gzip, chunked\r\n", 1),
         WHOLE.replace(b"\r\n", b"\r\n no name\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", 1),
@@ -256,6 +257,9 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
     ],
     ids=[
         "another protocol",
+        "two lengths",
+        "no length",
+        "another encoding",
         "no name",
         "no colon",
         "too long",
@@ -295,6 +299,14 @@ def test_an_address_without_a_port_has_that_of_its_scheme(url: str) -> None:
         model.invoke("Hi")  # nobody is there, but it is no name to look up
     assert caught.value.__cause__ is not None
     assert not isinstance(caught.value.__cause__.__cause__, socket.gaierror)
+
+
+def test_a_name_that_no_host_can_have_is_a_connection_error() -> None:
+    with (
+        _model("https://gateway..example/deepseek") as model,
+        pytest.raises(errors.CFDeepSeekConnectionError),
+    ):
+        model.invoke("Hi")
 
 
 def test_an_error_without_a_body_keeps_its_status() -> None:
