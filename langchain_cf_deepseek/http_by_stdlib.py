@@ -62,6 +62,11 @@ class _Answer(HTTPResponse):
         if "transfer-encoding" in self.headers and not self.chunked:
             msg = "the transfer encoding of the answer is unknown"
             raise HTTPException(msg)
+        ends_with_connection = self.length is None and not self.chunked
+        if ends_with_connection and self.status == HTTPStatus.OK and not self.fp.peek(1):
+            # It takes a connection's end among the headers for the end of the headers, too.
+            msg = "the connection was closed before the body began"
+            raise HTTPException(msg)
 
 
 class StdlibTransport(http.BaseTransport):  # type: ignore[misc]
@@ -178,25 +183,15 @@ class _Body(http.SyncByteStream):  # type: ignore[misc]
 
     def __iter__(self) -> Iterator[bytes]:
         read = self._answer.read1
-        begun = False
         with _errors_of_httpx(http.ReadTimeout, http.ReadError):
             # It may be lower now than when the request was sent.
             self._socket.settimeout(self._timeouts.get("read"))
             while piece := read(_PIECE):
-                begun = True
                 yield piece
         if self._answer.length:
             msg = f"the connection was closed {self._answer.length} bytes before the body's end"
             raise http.RemoteProtocolError(msg)
-        if self._has_no_bounds() and self._answer.status == HTTPStatus.OK and not begun:
-            # `http.client` takes a connection's end among the headers for the end of the headers.
-            msg = "the connection was closed before the body began"
-            raise http.RemoteProtocolError(msg)
         self._is_read = True
-
-    def _has_no_bounds(self) -> bool:
-        """Return whether the body ends with the connection."""
-        return self._answer.length is None and not self._answer.chunked
 
     @override
     def close(self) -> None:
