@@ -3,7 +3,7 @@
     CFDeepSeekError                          openai.APIError + ModelError
     ├── CFDeepSeekAuthenticationError        401: `hint` says which credential
     ├── CFDeepSeekPermissionDeniedError      403: policy, Access, edge block
-    ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422: the request must change
+    ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422, or refused before sending
     │   └── CFDeepSeekContextOverflowError   longer than the model's context
     ├── CFDeepSeekModelNotFoundError         404
     ├── CFDeepSeekLogNotFoundError           404: no such log, or not yet
@@ -11,19 +11,20 @@
     ├── CFDeepSeekRateLimitError             429, retryable
     ├── CFDeepSeekSpendLimitError            429 of a budget, not retryable
     ├── CFDeepSeekContentBlockedError        guardrails, DLP, content_filter, DeepSeek's risk block
-    ├── CFDeepSeekAPIError                   5xx, 2005, an answer that is none; retryable
-    │   ├── CFDeepSeekEmptyResponseError     an answer without a token
+    ├── CFDeepSeekAPIError                   5xx, 2005, an invalid completion; retryable
+    │   ├── CFDeepSeekEmptyResponseError     a completion without a token
     │   └── CFDeepSeekIncompleteStreamError  a stream that ended without its finish
     └── CFDeepSeekConnectionError            could not reach; retryable
         └── CFDeepSeekTimeoutError           gave up waiting; retryable
 
 Each class is at the same time the `openai` class and the `langchain_core` `ModelError` of its
-condition, so code that catches any of the three works. Which answer becomes which class stands in
-`error_rules.py`.
+condition, so code that catches any of the three works. Which response becomes which class is
+decided in `error_rules.py`.
 """
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import langchain_core.exceptions
 import openai
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -37,6 +38,14 @@ from langchain_core.exceptions import (
     ModelRateLimitError,
     ModelTimeoutError,
 )
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+
+if TYPE_CHECKING:
+    ModelRefusalError = ModelError
+else:
+    # langchain-core has it since 1.7.5.
+    ModelRefusalError = getattr(langchain_core.exceptions, "ModelRefusalError", ModelError)
 
 __all__ = [
     "CFDeepSeekAPIError",
@@ -58,14 +67,19 @@ __all__ = [
     "Origin",
 ]
 
-Origin = Literal["gateway", "cloudflare-api", "deepseek", "connection"]
-"""Who failed: the gateway, Cloudflare's API, DeepSeek, or the way there."""
+Origin = Literal[
+    "gateway", "cloudflare-api", "cloudflare-edge", "deepseek", "connection", "client"
+]
+"""Who failed: the gateway, Cloudflare's API, Cloudflare's edge in front of both, DeepSeek, the
+connection, or this package before it sent anything."""
 
-_WHO: dict[Origin, str] = {
+_ORIGIN_NAMES: dict[Origin, str] = {
     "gateway": "Cloudflare AI Gateway",
     "cloudflare-api": "Cloudflare's API",
+    "cloudflare-edge": "Cloudflare's edge",
     "deepseek": "DeepSeek",
     "connection": "The connection",
+    "client": "langchain-cf-deepseek",
 }
 
 
@@ -95,7 +109,16 @@ class CFDeepSeekError(openai.APIError, ModelError):
     """What to do, naming the field and the environment variable; may be empty."""
 
     partial: str
-    """The text of the answer received before the failure; empty outside streams."""
+    """The text received before the failure; empty where none came."""
+
+    usage_metadata: UsageMetadata | None
+    """The tokens billed for a response that is not a valid completion; `None` when unknown."""
+
+    raw_message: AIMessage | None
+    """The message as far as it came, with cut or broken calls in `invalid_tool_calls`.
+
+    `None` when the failure is not about a response of the model.
+    """
 
     response: Any
     """The answer, without the request's credentials; `None` when there was none."""
@@ -113,6 +136,7 @@ class CFDeepSeekError(openai.APIError, ModelError):
         retry_after: float | None = None,
         hint: str = "",
         partial: str = "",
+        raw_message: AIMessage | None = None,
     ) -> None:
         openai.APIError.__init__(self, message, request, body=body)
         self.origin = origin
@@ -124,6 +148,8 @@ class CFDeepSeekError(openai.APIError, ModelError):
         self.retry_after = retry_after
         self.hint = hint
         self.partial = partial
+        self.raw_message = raw_message
+        self.usage_metadata = raw_message.usage_metadata if raw_message else None
 
     def __str__(self) -> str:
         facts = [
@@ -132,7 +158,7 @@ class CFDeepSeekError(openai.APIError, ModelError):
             f"log id {self.gateway['log_id']}" if "log_id" in self.gateway else "",
         ]
         details = ", ".join(filter(None, facts))
-        who = _WHO[self.origin] + (f" ({details})" if details else "")
+        who = _ORIGIN_NAMES[self.origin] + (f" ({details})" if details else "")
         reason = self.message.rstrip()
         if reason and reason[-1] not in ".!?":
             reason += "."
@@ -165,9 +191,9 @@ class CFDeepSeekPermissionDeniedError(
 
 
 class CFDeepSeekInvalidRequestError(
-    CFDeepSeekError, openai.BadRequestError, ModelInvalidRequestError
+    CFDeepSeekError, openai.BadRequestError, ModelInvalidRequestError, ValueError
 ):
-    """The request is wrong and must change."""
+    """The request is invalid and must change; `origin` "client": it was not sent."""
 
 
 class CFDeepSeekContextOverflowError(CFDeepSeekInvalidRequestError, ContextOverflowError):
@@ -196,16 +222,19 @@ class CFDeepSeekSpendLimitError(CFDeepSeekError, openai.RateLimitError, ModelRat
     is_retryable = False
 
 
-class CFDeepSeekContentBlockedError(CFDeepSeekError, openai.APIStatusError):
-    """The prompt or the answer was blocked; the message says which, and by whom."""
+class CFDeepSeekContentBlockedError(CFDeepSeekError, openai.APIStatusError, ModelRefusalError):
+    """The prompt or the response was blocked; the message says which, and by whom.
+
+    Also the `ModelRefusalError` of langchain-core 1.7.5 and newer.
+    """
 
 
 class CFDeepSeekAPIError(CFDeepSeekError, openai.InternalServerError, ModelAPIError):
-    """A service failed, or answered with something that is no answer."""
+    """A service failed, or its response is not a valid completion."""
 
 
 class CFDeepSeekEmptyResponseError(CFDeepSeekAPIError):
-    """The answer holds no token, or in JSON mode nothing but white space."""
+    """The response is empty, or in JSON mode nothing but white space."""
 
 
 class CFDeepSeekIncompleteStreamError(CFDeepSeekAPIError):
