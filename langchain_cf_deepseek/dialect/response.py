@@ -139,8 +139,10 @@ class ResponseReader:
         Raises:
             CFDeepSeekError: The event is malformed.
         """
-        with self._typed_errors():
+        try:
             return self._chunk(event)
+        except _MALFORMED as cause:
+            raise self._malformed(cause) from cause
 
     def _chunk(self, event: Mapping[str, Any]) -> ChatGenerationChunk | None:
         choice = _first_choice(event)
@@ -256,9 +258,11 @@ class ResponseReader:
         except CFDeepSeekError:
             raise
         except _MALFORMED as cause:
-            message = f"the response is not of the shape that DeepSeek documents ({cause!r:.300})"
-            error = error_of_answer(CFDeepSeekAPIError, message, self._response)
-            raise self._completed(error) from cause
+            raise self._malformed(cause) from cause
+
+    def _malformed(self, cause: Exception) -> CFDeepSeekError:
+        message = f"the response is not of the shape that DeepSeek documents ({cause!r:.300})"
+        return self._completed(error_of_answer(CFDeepSeekAPIError, message, self._response))
 
     def _message(self) -> AIMessage:
         """Return the message as far as it came, cut and broken calls apart."""
