@@ -67,9 +67,7 @@ __all__ = [
     "Origin",
 ]
 
-Origin = Literal[
-    "gateway", "cloudflare-api", "cloudflare-edge", "deepseek", "connection", "client"
-]
+Origin = Literal["gateway", "cloudflare-api", "cloudflare-edge", "deepseek", "connection", "client"]
 """Who failed: the gateway, Cloudflare's API, Cloudflare's edge in front of both, DeepSeek, the
 connection, or this package before it sent anything."""
 
