@@ -19,6 +19,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
@@ -36,6 +37,7 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.dialect.body import (
     build_body,
     forced_body,
@@ -49,7 +51,7 @@ from langchain_cf_deepseek.headers import merge_headers
 from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.profiles import profile_of, sees_images
-from langchain_cf_deepseek.redaction import is_credential_header
+from langchain_cf_deepseek.redaction import construct, is_credential_header
 from langchain_cf_deepseek.routing import (
     CREDENTIAL_VARIABLES,
     Endpoint,
@@ -57,7 +59,9 @@ from langchain_cf_deepseek.routing import (
     Routing,
 )
 from langchain_cf_deepseek.settings import (
+    LONGEST_WAIT,
     check_arguments,
+    check_timeout,
     drop_profile_of_another_model,
     from_env,
     hide_secrets,
@@ -91,6 +95,14 @@ def _follow_up(request: WireRequest, reader: ResponseReader) -> WireRequest | No
     reader.check()
     body = forced_body(request.body, request.lifted_tool_choice, reader.text)
     return replace(request, body=body, lifted_tool_choice=None)
+
+
+def _check_options(call: Mapping[str, Any]) -> None:
+    for name in ("extra_headers", "extra_query"):
+        if not isinstance(call.get(name) or {}, Mapping):
+            msg = f"`{name}` must be a dict, not a {type(call[name]).__name__}."
+            raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
+    check_timeout(call.get("timeout"), "timeout")
 
 
 class ChatCloudflareDeepSeek(BaseChatOpenAI):
@@ -308,7 +320,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     stream_usage: bool | None = True
     """Whether a stream ends with the tokens used."""
 
-    stream_chunk_timeout: float | None = Field(default=600.0, ge=0)
+    stream_chunk_timeout: float | None = Field(
+        default=600.0, ge=0, le=LONGEST_WAIT, allow_inf_nan=False
+    )
     """Seconds of silence that end a stream; `None` or 0: no bound but `timeout`.
 
     Silence is: no byte at all, or, once the answer has begun, nothing but keep-alive comments.
@@ -338,6 +352,14 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     _transport: Transport = PrivateAttr(default_factory=Transport)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Make a model of its fields; see the class.
+
+        Raises:
+            pydantic.ValidationError: A field is missing or malformed; it holds no value of theirs.
+        """
+        construct(super().__init__, *args, **kwargs)
+
     @model_validator(mode="before")
     @classmethod
     @override
@@ -359,7 +381,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @classmethod
     def _read_timeout(cls, value: Any) -> Any:
         # JSON has no pairs: what was dumped as (connect, read) comes back as a list.
-        return tuple(value) if isinstance(value, list) else value
+        timeout = tuple(value) if isinstance(value, list) else value
+        check_timeout(timeout, "timeout")
+        return timeout
 
     @field_validator("http_client", "http_async_client")
     @classmethod
@@ -394,8 +418,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Takes the place of the parent's validator of this name, which reads OpenAI's and
         LangSmith's variables.
         """
-        self._endpoint()
-        self._get_request_payload([])
+        self._body([], None, {}, self._endpoint())
         merge_headers(self.default_headers)
         return self
 
@@ -586,6 +609,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         reader.check()
 
     @override
+    @refused_before_sending()
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -611,6 +635,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         return bound.bind(response_format=response_format)
 
     @override
+    @refused_before_sending()
     def with_structured_output(
         self,
         schema: dict[str, Any] | type | None = None,
@@ -722,6 +747,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def _reader(self) -> ResponseReader:
         return ResponseReader(as_blocks=self.output_version == "v1")
 
+    @override
+    @refused_before_sending()
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        return super()._convert_input(model_input)
+
+    @refused_before_sending()
     def _wire_request(
         self,
         messages: list[BaseMessage],
@@ -729,8 +760,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         call: dict[str, Any],
         http_client: Any,
     ) -> WireRequest:
+        _check_options(call)
         endpoint = self._endpoint(call.get("model"))
-        gateway = self.gateway.merge(call.get("gateway"))
+        with refused_before_sending("gateway"):
+            gateway = self.gateway.merge(call.get("gateway"))
         for option in endpoint.ignored_options:
             if getattr(gateway, option) is not None:
                 warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
@@ -829,6 +862,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         }
 
     @override
+    @refused_before_sending()
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         """Return the key of this model and call in LangChain's cache of answers.
 
@@ -852,7 +886,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         """What tracers are shown of a call: no value of a header, which may be a credential."""
         params = super()._get_invocation_params(stop=stop, **kwargs)
         for name in ("extra_headers", "extra_query"):
-            if params.get(name):
+            if isinstance(params.get(name), Mapping):
                 params[name] = dict.fromkeys(params[name], "**********")
         if isinstance(gateway := params.get("gateway"), GatewayOptions):
             params["gateway"] = gateway.model_dump(exclude_unset=True)

@@ -19,6 +19,7 @@ import openai
 from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
 
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.encoding import encode
 from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_from_response
 from langchain_cf_deepseek.errors import (
@@ -239,6 +240,7 @@ class _Attempts:
         return True
 
 
+@refused_before_sending()
 def _built(client: Any, request: WireRequest) -> Any:
     """Return `request` as one of the client's HTTP library."""
     return client.build_request(

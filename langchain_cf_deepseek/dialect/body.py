@@ -16,6 +16,7 @@ from langchain_cf_deepseek.dialect.parameters import PARAMETERS, check_parameter
 from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
+from langchain_cf_deepseek.redaction import shown
 
 Json = dict[str, Any]
 
@@ -87,16 +88,16 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     if isinstance(thinking, str):
         body["thinking"] = thinking = {"type": thinking}
     elif thinking is not None and not isinstance(thinking, Mapping):
-        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking!r}."
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {shown(thinking)}."
         raise ValueError(msg)
     elif thinking and thinking.get("type") == "disabled":
         body["thinking"] = thinking = _DISABLED
     effort = body.get("reasoning_effort")
     if effort is not None and effort not in _EFFORTS:
-        msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {effort!r}."
+        msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {shown(effort)}."
         raise ValueError(msg)
     if thinking is not None and thinking.get("type") not in ("enabled", "disabled", "adaptive"):
-        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking.get('type')!r}."
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {shown(thinking.get('type'))}."
         raise ValueError(msg)
     if effort == "none":
         if thinking is not None and thinking != _DISABLED:
