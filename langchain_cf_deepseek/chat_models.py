@@ -6,6 +6,7 @@ What a request and an answer look like is known to `dialect`, how they travel to
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from operator import is_
 from typing import Any, Literal, Self
 
 import openai
@@ -14,7 +15,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.prompt_values import PromptValue
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
@@ -34,6 +35,7 @@ from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
 from langchain_cf_deepseek.dialect.body import asks_to_think, build_body, needs_beta
+from langchain_cf_deepseek.dialect.messages import traceable
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
 from langchain_cf_deepseek.http_library import library_of
@@ -629,7 +631,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @override
     @refused_before_sending()
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        return super()._convert_input(model_input)
+        prompt = super()._convert_input(model_input)
+        if not isinstance(prompt, ChatPromptValue):
+            return prompt
+        messages = traceable(prompt.messages)
+        unchanged = all(map(is_, messages, prompt.messages))
+        return prompt if unchanged else ChatPromptValue(messages=messages)
 
     @refused_before_sending()
     def _wire_request(
