@@ -785,6 +785,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 endpoint.headers, self.default_headers, gateway.headers, call.get("extra_headers")
             ),
             body=body,
+            routing=self.routing,
             query={**(self.default_query or {}), **(call.get("extra_query") or {})},
             timeout=call.get("timeout", self.request_timeout),
             max_retries=default_retries if self.max_retries is None else self.max_retries,

@@ -1,22 +1,36 @@
-"""Which answer becomes which error: one table, and the reading of every error body it judges.
+"""Which failed response becomes which error: one table of rules, and the functions that apply it.
 
-Cloudflare and DeepSeek have seven shapes of error body between them, and one status or code can
-mean several things, so a rule looks at code, status and text together, and the first that fits
-wins. Shapes and codes: https://developers.cloudflare.com/ai-gateway/ and
+Every shape of error body is read in `error_bodies.py`. One status or code can mean several things,
+so a rule looks at code, status and text together, and the first that fits wins. Codes:
+https://developers.cloudflare.com/ai-gateway/ and
 https://api-docs.deepseek.com/quick_start/error_codes
 """
 
+import base64
 import email.utils
 import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from langchain_cf_deepseek import errors
+from langchain_cf_deepseek.cloudflare_access import (
+    SERVICE_TOKEN_HEADERS,
+    read_refusal,
+    sends_service_token,
+)
+from langchain_cf_deepseek.error_bodies import (
+    FAILURE_STATUSES,
+    ErrorReport,
+    read_report,
+    readable,
+    text_in,
+)
 from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 from langchain_cf_deepseek.gateway import read_facts
+from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.redaction import (
     bare_response,
     redact,
@@ -41,8 +55,25 @@ NO_KEY = (
 )
 """The hint of a request that had no key; one that had a wrong key has another."""
 
-FIRST_ERROR_STATUS = 400
-"""The lowest HTTP status that means failure."""
+_SERVICE_TOKEN = " and ".join(f"`{name}`" for name in SERVICE_TOKEN_HEADERS)
+_NO_SERVICE_TOKEN = (
+    "The address is behind Cloudflare Access: give a service token of it, as the headers "
+    f"{_SERVICE_TOKEN} in `default_headers`."
+)
+_SERVICE_TOKEN_REFUSED = (
+    f"The address is behind Cloudflare Access: check that the service token in {_SERVICE_TOKEN} of "
+    "`default_headers` is valid, and that a Service Auth policy of the Access application lets it "
+    "in."
+)
+_AT_THE_EDGE = (
+    "Cloudflare's edge answered in the place of what is behind it: check `base_url` "
+    "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain."
+)
+
+_MACHINE_PAYMENT = "a machine payment is required"
+
+ROUTING_EXTENSION = "langchain_cf_deepseek.routing"
+"""The extension of an HTTP request that says which routing it takes."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +87,16 @@ class _Rule:
     text: re.Pattern[str] | None = None
     origin: Origin | None = None
     about_logs: bool = False
+    access: Literal["no token", "token refused"] | None = None
 
-    def fits(self, fault: "_Fault", about_logs: bool) -> bool:
+    def fits(self, fault: "_Fault") -> bool:
         return (
             (self.codes is None or fault.code in self.codes)
             and (self.statuses is None or fault.status in self.statuses)
             and (self.origin is None or self.origin == fault.origin)
-            and (about_logs or not self.about_logs)
-            and (self.text is None or self.text.search(fault.message) is not None)
+            and (fault.about_logs or not self.about_logs)
+            and (self.access is None or self.access == fault.access)
+            and (self.text is None or self.text.search(fault.words) is not None)
         )
 
 
@@ -76,6 +109,7 @@ def _rule(
     text: str | None = None,
     origin: Origin | None = None,
     about_logs: bool = False,
+    access: Literal["no token", "token refused"] | None = None,
 ) -> _Rule:
     codes = (code,) if isinstance(code, int) else code
     statuses = (status,) if isinstance(status, int) else status
@@ -87,10 +121,91 @@ def _rule(
         text=None if text is None else re.compile(text, re.IGNORECASE),
         origin=origin,
         about_logs=about_logs,
+        access=access,
     )
 
 
+# The words of DeepSeek, Workers AI, OpenAI, Anthropic, Google, vLLM, SGLang, llama.cpp, Ollama and
+# others for a prompt that does not fit.
+_TOO_LONG = (
+    r"maximum context length|context[_ ]length[_ ]exceeded|exceed_context_size|context window"
+    r"|(exceeds?|exceeded|longer than|larger than|overflows?)\b.{0,40}\bcontext (length|size|limit)"
+    r"|\b(prompt|input)\b.{0,40}\bis (too long|longer than)\b|\bprompt (is )?too long\b"
+    r"|\binput tokens? exceed|\bmaximum (model|prompt) length\b|prompt exceeds max(imum)? length"
+    r"|input token count\b.{0,60}\bexceeds|total number of tokens in the prompt exceeds"
+    r"|exceeded model token limit|range of input length should be"
+)
+# Statuses that are not about what was sent: who says so there means a quota, or a credential.
+_OF_THE_REQUEST = (200, 400, 413, 422, 500)
+
+_UNKNOWN_MODEL = (
+    r"supported api model names|model[_ ]not[_ ](exist|found)|\bno such model\b|\bunknown model\b"
+    r"|\bmodel\b.{0,120}\bdoes not exist\b"
+)
+
 _RULES = (
+    # Cloudflare Access, which lets nothing through to the gateway.
+    _rule(errors.CFDeepSeekPermissionDeniedError, _NO_SERVICE_TOKEN, status=403, access="no token"),
+    _rule(
+        errors.CFDeepSeekPermissionDeniedError,
+        _SERVICE_TOKEN_REFUSED,
+        status=403,
+        access="token refused",
+    ),
+    _rule(errors.CFDeepSeekAuthenticationError, _NO_SERVICE_TOKEN, access="no token"),
+    _rule(errors.CFDeepSeekAuthenticationError, _SERVICE_TOKEN_REFUSED, access="token refused"),
+    # Cloudflare's edge, by its own codes and by the statuses of all others.
+    _rule(
+        errors.CFDeepSeekRateLimitError,
+        "The domain limits how often one client may ask: send fewer requests, or have its owner "
+        "raise the limit.",
+        status=429,
+        origin="cloudflare-edge",
+    ),
+    _rule(
+        errors.CFDeepSeekPermissionDeniedError,
+        "The domain blocks clients of this kind: set another `User-Agent` in `default_headers`, or "
+        "have its owner let this client in.",
+        code=1010,
+        origin="cloudflare-edge",
+    ),
+    _rule(
+        errors.CFDeepSeekPermissionDeniedError,
+        "A rule of the domain blocks this request, by address, country or content: have its owner "
+        "let it through.",
+        status=403,
+        origin="cloudflare-edge",
+    ),
+    _rule(errors.CFDeepSeekAuthenticationError, _AT_THE_EDGE, status=401, origin="cloudflare-edge"),
+    _rule(
+        errors.CFDeepSeekInsufficientFundsError, _AT_THE_EDGE, status=402, origin="cloudflare-edge"
+    ),
+    _rule(
+        errors.CFDeepSeekModelNotFoundError,
+        "Check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL).",
+        status=(404, 405, 410),
+        origin="cloudflare-edge",
+    ),
+    _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, status=408, origin="cloudflare-edge"),
+    _rule(
+        errors.CFDeepSeekInvalidRequestError,
+        _AT_THE_EDGE,
+        status=range(400, 500),
+        origin="cloudflare-edge",
+    ),
+    _rule(errors.CFDeepSeekAPIError, f"{_AT_THE_EDGE} {TRY_AGAIN}", origin="cloudflare-edge"),
+    # Too long a prompt, in whose words ever, and whichever code stands beside them.
+    _rule(
+        errors.CFDeepSeekContextOverflowError,
+        "Shorten the messages, or lower `max_tokens`.",
+        code=(3010, 5021),
+    ),
+    _rule(
+        errors.CFDeepSeekContextOverflowError,
+        "Shorten the messages, or lower `max_tokens`.",
+        status=_OF_THE_REQUEST,
+        text=_TOO_LONG,
+    ),
     # The logs API, whose token needs other permissions.
     _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, code=(10000, 9106), about_logs=True),
     _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, status=401, about_logs=True),
@@ -122,6 +237,13 @@ _RULES = (
         text="could not route|no route",
     ),
     _rule(errors.CFDeepSeekInvalidRequestError, code=(7000, 7001, 7003)),
+    _rule(
+        errors.CFDeepSeekInvalidRequestError,
+        "Check `allowed_models` and `allowed_providers` in `gateway`: they leave the Auto Router "
+        "no model to choose.",
+        code=2008,
+        text="no candidate",
+    ),
     # The gateway's codes.
     _rule(
         errors.CFDeepSeekAuthenticationError,
@@ -202,16 +324,14 @@ _RULES = (
         "The account's daily allocation of Workers AI is used up.",
         code=(3036, 4006),
     ),
-    _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, code=(3007, 3008)),
+    _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, code=(3007, 3008, 3046)),
+    _rule(errors.CFDeepSeekAPIError, "Workers AI is unavailable. " + TRY_AGAIN, code=7009),
     _rule(errors.CFDeepSeekPermissionDeniedError, code=(3023, 3041, 5016, 5018, 5035)),
     _rule(errors.CFDeepSeekModelNotFoundError, "Check `model`.", code=(3042, 5007)),
-    _rule(errors.CFDeepSeekInvalidRequestError, code=(3003, 3006, 3039, 5004, 5005, 5019)),
-    # Texts of DeepSeek and of the gateway's policies, which have no code of their own.
     _rule(
-        errors.CFDeepSeekContextOverflowError,
-        "Shorten the messages, or lower `max_tokens`.",
-        text="maximum context length",
+        errors.CFDeepSeekInvalidRequestError, code=(3003, 3006, 3039, 5004, 5005, 5006, 5019, 8006)
     ),
+    # Texts of DeepSeek and of the gateway's policies, which have no code of their own.
     _rule(
         errors.CFDeepSeekContentBlockedError,
         "DeepSeek's moderation blocked the prompt.",
@@ -236,15 +356,22 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekModelNotFoundError,
-        "Check `model`.",
-        status=400,
-        text="supported api model names",
+        "Check `model`: no such name is served here.",
+        status=(200, 400, 422),
+        text=_UNKNOWN_MODEL,
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
         NO_KEY,
         status=401,
         text="governor",
+    ),
+    _rule(
+        errors.CFDeepSeekInsufficientFundsError,
+        "This package makes no such payments: use a model that the gateway's credits or a key of "
+        "your own pay for.",
+        status=402,
+        text=_MACHINE_PAYMENT,
     ),
     # Statuses.
     _rule(
@@ -279,8 +406,9 @@ _RULES = (
     _rule(errors.CFDeepSeekPermissionDeniedError, status=403),
     _rule(
         errors.CFDeepSeekLogNotFoundError,
-        "Check `gateway_id` (CLOUDFLARE_GATEWAY_ID). A log may come late (raise `wait`), and may "
-        "hold no bodies (`collect_log_payload`).",
+        "Check `gateway_id` (CLOUDFLARE_GATEWAY_ID). Logs may be off, in the gateway or by "
+        "`collect_log`; a log may come late (raise `wait`), and may hold no bodies "
+        "(`collect_log_payload`).",
         status=404,
         about_logs=True,
     ),
@@ -312,44 +440,117 @@ _RULES = (
 
 @dataclass(frozen=True)
 class _Fault:
-    """What an error body says, whichever of the seven shapes it has."""
+    """A failure as the rules see it: what the body says, and what is known of the response."""
 
-    status: int | None
+    status: int
     origin: Origin
-    message: str
-    code: int | str | None = None
-    body: object = field(default=None, repr=False)
+    code: int | str | None
+    words: str
+    about_logs: bool
+    access: Literal["no token", "token refused"] | None
 
 
-def error_from_response(response: Any, *, body: object = None) -> CFDeepSeekError:
-    """Return the error that an answer stands for. Masks the credentials of its request.
+_UNREAD = object()
+
+
+def error_from_response(
+    response: Any, *, body: object = _UNREAD, content: bytes | None = None, about_logs: bool = False
+) -> CFDeepSeekError:
+    """Return the error that a response stands for. Masks the credentials of its request.
 
     Args:
-        response: The HTTP response, its body read unless `body` is given.
-        body: The error where it came inside a stream: one event's JSON.
+        response: The HTTP response, its body read unless `body` or `content` is given.
+        body: The error where it came inside a response: the JSON of an event, or
+            `{"error": ...}` of a choice.
+        content: The body as it came over the wire, as far as it came.
+        about_logs: Whether the request was one to the logs API, which needs another token.
     """
-    if body is None:
-        body = decoded(response.content)
+    if body is _UNREAD:
+        body = readable(_decompressed(response, content), response.headers)
+    has_service_token = sends_service_token(response.request)
     secrets = take_secrets(response.request)
     try:
         body = redact(body, secrets)
     except RecursionError:
         body = "JSON that is nested too deeply"
-    fault = _read_fault(response, body)
-    about_logs = "/ai-gateway/" in response.request.url.path
-    rule = next(rule for rule in _RULES if rule.fits(fault, about_logs))
     bare = bare_response(response, body, secrets)
-    return rule.error(
-        fault.message,
-        origin=fault.origin,
+    gateway = read_facts(bare.headers)
+    report = read_refusal(bare.status_code, bare.headers, body)
+    access = None if report is None else _access(has_service_token)
+    report = report or _payment_terms(bare.headers) or read_report(body)
+    routing = "unified" if about_logs else response.request.extensions.get(ROUTING_EXTENSION)
+    origin = _origin(report, bare, is_unified=routing == "unified")
+    status = _status(report, bare.status_code)
+    fault = _Fault(status, origin, report.code, report.words, about_logs, access)
+    rule = next(rule for rule in _RULES if rule.fits(fault))
+    retry_after = _retry_after(bare.headers)
+    error = rule.error(
+        report.message or f"HTTP {bare.status_code} without a body",
+        origin=origin,
         request=bare.request,
         response=bare,
         body=body,
-        code=fault.code,
-        gateway=read_facts(bare.headers),
-        retry_after=_retry_after(bare.headers),
+        code=report.code,
+        gateway=gateway,
+        retry_after=report.retry_after if retry_after is None else retry_after,
         hint=rule.hint,
     )
+    if report.is_retryable is not None:
+        error.is_retryable = report.is_retryable
+    return error
+
+
+def _access(has_service_token: bool) -> Literal["no token", "token refused"]:
+    return "token refused" if has_service_token else "no token"
+
+
+def _payment_terms(headers: Mapping[str, str]) -> ErrorReport | None:
+    """Return what a machine would have to pay, which comes in a header, in base64.
+
+    https://developers.cloudflare.com/ai-gateway/features/machine-payments/
+    """
+    if (header := headers.get("payment-required")) is None:
+        return None
+    try:
+        terms = json.loads(base64.b64decode(header, validate=True))
+    except (ValueError, RecursionError):
+        terms = {}
+    reason = text_in(terms)
+    message = _MACHINE_PAYMENT + (f": {reason}" if reason else "")
+    return ErrorReport(message, author="cloudflare", words=message)
+
+
+def _decompressed(response: Any, content: bytes | None) -> bytes:
+    """Return a body without its content encoding; as it is, where that is not its encoding."""
+    if content is None:
+        raw: bytes = response.content
+        return raw
+    library = library_of(type(response))
+    try:
+        decoded: bytes = type(response)(200, headers=response.headers, content=content).content
+    except library.DecodingError:
+        # A proxy left the header on a plain body, or the body is cut.
+        return content
+    return decoded
+
+
+def _status(report: ErrorReport, status: int) -> int:
+    """Return the status to judge by: that of the response, unless it is one of success."""
+    if report.http_status:
+        return report.http_status
+    return status if status in FAILURE_STATUSES else report.status or status
+
+
+def _origin(report: ErrorReport, response: Any, *, is_unified: bool) -> Origin:
+    cloudflare: Origin = "cloudflare-api" if is_unified else "gateway"
+    if report.author is not None:
+        known: dict[str, Origin] = {"edge": "cloudflare-edge", "cloudflare": cloudflare}
+        return known.get(report.author, "deepseek")
+    # A log id says that the gateway let the request through, so the text is DeepSeek's.
+    if "cf-aig-log-id" in response.headers:
+        return "deepseek"
+    is_of_cloudflare = "cf-ray" in response.headers and response.status_code in FAILURE_STATUSES
+    return "cloudflare-edge" if report.is_page and is_of_cloudflare else cloudflare
 
 
 def error_of_answer(
@@ -374,80 +575,6 @@ def error_of_answer(
         hint=hint,
         partial=partial,
     )
-
-
-def _read_fault(response: Any, body: object) -> _Fault:
-    status = response.status_code
-    if isinstance(body, Mapping):
-        return _read_json_fault(response, body)
-    text = str(body).strip()
-    if _is_html(text):
-        title = re.search(r"<title>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        text = " ".join(title.group(1).split()) if title else "an HTML page instead of JSON"
-    message = text[:500] or f"HTTP {status} without a body"
-    return _Fault(status, _origin_of_text(response, text), message, body=body)
-
-
-# An error inside a stream comes under status 200: what would have been its own.
-_STATUS_OF_TYPE = {
-    "authentication_error": 401,
-    "invalid_request_error": 400,
-    "rate_limit_error": 429,
-    "service_unavailable_error": 503,
-}
-
-
-def _read_json_fault(response: Any, body: Mapping[str, Any]) -> _Fault:
-    status = response.status_code
-    if body.get("httpCode") in range(FIRST_ERROR_STATUS, 600):
-        status = body["httpCode"]
-    cloudflare: Origin = "cloudflare-api" if _is_rest_host(response) else "gateway"
-    fault = body.get("error") or body.get("errors")
-    if isinstance(fault, list) and fault and all(isinstance(entry, Mapping) for entry in fault):
-        message = "; ".join(str(entry.get("message") or "") for entry in fault)
-        return _Fault(status, cloudflare, message, _code(fault[0].get("code")), body)
-    if isinstance(fault, Mapping):
-        message = str(fault.get("message") or fault)
-        if body.get("success") is False or fault.get("type") == "gateway_error":
-            return _Fault(status, cloudflare, message, _code(fault.get("code")), body)
-        if status < FIRST_ERROR_STATUS:
-            status = _STATUS_OF_TYPE.get(str(fault.get("type")), status)
-        word = _code(fault.get("code")) or _code(fault.get("type"))
-        return _Fault(status, "deepseek", message, word, body)
-    if "internalCode" in body:
-        message = str(body.get("message") or body.get("description") or body.get("name"))
-        return _Fault(status, cloudflare, message, _code(body["internalCode"]), body)
-    if body.get("success") is False:
-        return _Fault(status, cloudflare, str(body.get("message") or "no reason given"), None, body)
-    message = str(fault or body.get("message") or f"an answer without `choices`: {sorted(body)}")
-    return _Fault(status, "deepseek", message, _code(body.get("code")), body)
-
-
-def _code(value: object) -> int | str | None:
-    return value if isinstance(value, int | str) else None
-
-
-def _is_rest_host(response: Any) -> bool:
-    return "/client/v4/" in response.request.url.path
-
-
-def _is_html(text: str) -> bool:
-    return text[:200].lstrip().lower().startswith(("<!doctype html", "<html"))
-
-
-def _origin_of_text(response: Any, text: str) -> Origin:
-    # A log id says that the gateway let the request through, so the text is DeepSeek's.
-    if text.startswith("Authentication Fails") or "cf-aig-log-id" in response.headers:
-        return "deepseek"
-    return "cloudflare-api" if _is_rest_host(response) else "gateway"
-
-
-def decoded(content: bytes) -> Any:
-    """Return the JSON value of a body, or its text where it is no JSON."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return content.decode(errors="replace")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

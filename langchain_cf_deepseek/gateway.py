@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -63,6 +64,17 @@ Metadata = Annotated[dict[str, str | int | float | bool], BeforeValidator(_metad
 """Tags of a log entry: at most five; strings, numbers or booleans; no key with `cf.`."""
 
 HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
+
+
+def _hex_id(value: str, digits: int) -> str:
+    if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value) or not value.strip("0"):
+        msg = f"must be {digits} hexadecimal digits, not all of them 0"
+        raise ValueError(msg)
+    return value
+
+
+_TraceId = Annotated[str, AfterValidator(partial(_hex_id, digits=32))]
+_SpanId = Annotated[str, AfterValidator(partial(_hex_id, digits=16))]
 _HeaderList = Annotated[list[Annotated[str, AfterValidator(_list_item)]], Field(min_length=1)]
 _Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -145,10 +157,26 @@ class GatewayOptions(BaseModel):
     """Whether the log entry holds the bodies of request and answer."""
 
     custom_cost: CustomCost | None = None
-    """A price of your own for the log entry's cost."""
+    """A price of your own for the log entry's cost. Not documented for `unified` routing."""
 
     event_id: HeaderText | None = None
-    """Your own trace id; it comes back as `event_id` and ties related log entries together."""
+    """Your own trace id; it comes back as `event_id` and ties related log entries together.
+
+    Not documented for `unified` routing.
+    """
+
+    otel_trace_id: _TraceId | None = None
+    """OpenTelemetry trace that the gateway's spans join: 32 hexadecimal digits.
+
+    Not documented for `unified` routing.
+    https://developers.cloudflare.com/ai-gateway/observability/otel-integration/
+    """
+
+    otel_parent_span_id: _SpanId | None = None
+    """OpenTelemetry span that the gateway's spans are children of: 16 hexadecimal digits.
+
+    Not documented for `unified` routing.
+    """
 
     request_timeout_ms: Annotated[int, Field(ge=1)] | None = None
     """How many milliseconds the gateway waits for the first part of DeepSeek's answer."""
@@ -247,6 +275,8 @@ _FACT_OF = {
     "cf-aig-event-id": "event_id",
     "cf-aig-request-id": "request_id",
     "cf-aig-cache-status": "cache_status",
+    "cf-aig-trace-id": "trace_id",
+    "cf-aig-run-id": "run_id",
     "cf-aig-step": "step",
     "cf-aig-model": "model",
     "cf-aig-provider": "provider",

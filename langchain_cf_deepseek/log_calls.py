@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field
 
+from langchain_cf_deepseek.error_bodies import decoded
 from langchain_cf_deepseek.error_rules import (
     TRY_AGAIN,
-    decoded,
     error_from_response,
     error_of_answer,
 )
@@ -132,7 +132,7 @@ def typed_errors() -> Iterator[None]:
     try:
         yield
     except cloudflare.APIStatusError as error:
-        raise error_from_response(error.response) from None
+        raise error_from_response(error.response, about_logs=True) from None
     except cloudflare.APITimeoutError as error:
         raise timed_out(error.request, hint=TRY_AGAIN) from error.__cause__
     except cloudflare.APIConnectionError as error:

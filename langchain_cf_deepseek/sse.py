@@ -6,15 +6,23 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-inte
 DONE = b"[DONE]"
 
 
+class ErrorData(bytes):
+    """The data of an event that is named `error`, whatever it holds."""
+
+    __slots__ = ()
+
+
 class EventDecoder:
     """Decodes an event stream, however its bytes are split.
 
-    Comments (`: keep-alive`) and fields other than `data` are passed over.
+    Comments (`: keep-alive`) and fields other than `data` are passed over, but for the name of an
+    event that says `error`.
     """
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []  # the begun line, in the pieces in which it came
         self._data: list[bytes] = []  # the data lines of the begun event
+        self._is_error = False  # the begun event is named so
         self._after_cr = False
 
     def feed(self, piece: bytes) -> list[bytes]:
@@ -32,15 +40,25 @@ class EventDecoder:
             self._rest.clear()
         if begun is not None:
             self._rest.append(begun)
-        events = []
+        events: list[bytes] = []
         for line in lines:
             if line.startswith(b"data:"):
                 self._data.append(line[5:])
-            elif not line and self._data:
-                if data := b"\n".join(self._data).strip():
-                    events.append(data)
-                self._data.clear()
+            elif not line:
+                if (event := self._completed()) is not None:
+                    events.append(event)
+            elif line.startswith(b"event:"):
+                self._is_error = line[6:].strip().lower() == b"error"
         return events
+
+    def _completed(self) -> bytes | None:
+        """Return the data of the event that a blank line ends, if there is one."""
+        data = b"\n".join(self._data).strip()
+        self._data.clear()
+        if self._is_error:
+            self._is_error = False
+            return ErrorData(data)
+        return data or None
 
     def close(self) -> list[bytes]:
         """Return the data of the event that the stream ended in the middle of.

@@ -16,6 +16,7 @@ from typing import Any
 from anyio import EndOfStream, move_on_after
 from pydantic_core import from_json
 
+from langchain_cf_deepseek.error_bodies import is_error, readable
 from langchain_cf_deepseek.error_rules import error_from_response, error_of_answer
 from langchain_cf_deepseek.errors import (
     CFDeepSeekError,
@@ -23,9 +24,12 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekTimeoutError,
 )
 from langchain_cf_deepseek.http_library import library_of
-from langchain_cf_deepseek.sse import DONE, EventDecoder
+from langchain_cf_deepseek.sse import DONE, ErrorData, EventDecoder
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+# How an event stream begins: with one of its fields, or with a comment.
+_FIELDS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 _DRAIN_SECONDS = 1.0
 
@@ -49,15 +53,17 @@ def _parsed(data: bytes) -> Any:
 
 
 def _checked_completion(response: Any, content: bytes) -> dict[str, Any]:
+    body: Any
     try:
         body = _parsed(content)
     except (ValueError, RecursionError):
         body = None
-    if not isinstance(body, dict):
-        raise error_from_response(response, body=content.decode(errors="replace"))
-    if not body.get("choices") or body.get("error"):
+    if body is None:
+        raise error_from_response(response, body=readable(content, response.headers))
+    if is_error(body) or not body.get("choices"):
         raise error_from_response(response, body=body)
-    return body
+    completion: dict[str, Any] = body
+    return completion
 
 
 class StreamReader:
@@ -143,12 +149,14 @@ class StreamReader:
             self._start += piece
             if _BYTE_ORDER_MARK.startswith(self._start):
                 return []
-            piece, self._start = self._start.removeprefix(_BYTE_ORDER_MARK), b""
             # Neither the status nor the content type tells an event stream from a JSON, HTML or
-            # text body reliably; its first character does: that of a field name, or of a comment.
-            first = piece.lstrip()[:1]
-            self._begun = bool(first)
-            if first and first not in b":deir":
+            # text body reliably; its beginning does.
+            first = self._start.removeprefix(_BYTE_ORDER_MARK).lstrip()
+            if any(field.startswith(first) and field != first for field in _FIELDS):
+                return []
+            piece, self._start = self._start.removeprefix(_BYTE_ORDER_MARK), b""
+            self._begun = True
+            if not first.startswith(_FIELDS):
                 self._whole = []
         if self._whole is not None:
             self._whole.append(piece)
@@ -161,19 +169,20 @@ class StreamReader:
         if self._whole is not None:
             yield _checked_completion(self._response, b"".join(self._whole))
         elif not self._begun:
-            raise error_from_response(self._response, body="")
+            raise error_from_response(self._response, body=self._start.decode(errors="ignore"))
         else:
             for data in self._decoder.close():
                 if data != DONE:
                     yield self._event(data)
 
     def _event(self, data: bytes) -> dict[str, Any]:
-        event = _parsed(data)
-        if not isinstance(event, dict):
-            raise error_from_response(self._response, body=str(event))
-        if event.get("error") or event.get("errors") or event.get("success") is False:
+        # What is no JSON but a text is an error too, unless it is a piece of JSON.
+        is_text = isinstance(data, ErrorData) or not data.startswith((b"{", b"["))
+        event = readable(data, self._response.headers) if is_text else _parsed(data)
+        if is_error(event) or (isinstance(data, ErrorData) and not event.get("choices")):
             raise error_from_response(self._response, body=event)
-        return event
+        chunk: dict[str, Any] = event
+        return chunk
 
     def _check_silence(self, *, came: bool) -> None:
         """Notice a stall behind keep-alive comments.

@@ -10,7 +10,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,10 +19,17 @@ import openai
 from anyio import EndOfStream  # a dependency of every HTTP library that the SDK stands on
 
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.certificates import SET_CERTIFICATES, UNTRUSTED, is_untrusted
 from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.encoding import encode
-from langchain_cf_deepseek.error_rules import TRY_AGAIN, error_from_response
+from langchain_cf_deepseek.error_rules import (
+    ROUTING_EXTENSION,
+    TRY_AGAIN,
+    error_from_response,
+    error_of_answer,
+)
 from langchain_cf_deepseek.errors import (
+    CFDeepSeekAPIError,
     CFDeepSeekConnectionError,
     CFDeepSeekError,
     CFDeepSeekTimeoutError,
@@ -30,6 +37,7 @@ from langchain_cf_deepseek.errors import (
 from langchain_cf_deepseek.http_clients import HttpClients
 from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.redaction import bare_request, take_secrets
+from langchain_cf_deepseek.routing import Routing
 from langchain_cf_deepseek.stream_reader import StreamReader, read_completion
 
 _HEADERS = {
@@ -53,6 +61,10 @@ class WireRequest:
     url: str
     headers: Mapping[str, str]
     body: dict[str, Any]
+
+    routing: Routing = "provider-native"
+    """Which Cloudflare endpoint it goes to; errors name the failing side by it."""
+
     query: Mapping[str, Any] | None = None
 
     timeout: Any = None
@@ -160,11 +172,12 @@ def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
             with _typed_connection_errors(sent):
                 # A redirect could carry the credentials to another host.
                 response = client.send(sent, stream=True, follow_redirects=False)
-            if not (stream and response.is_success):
-                _read(response)
             if response.is_success:
+                if not stream:
+                    _read(response)
                 return response
-            raise error_from_response(response)
+            content = _read_as_far_as_it_comes(response)
+            raise error_from_response(response, content=content)
         except CFDeepSeekError as error:
             if not attempts.go_on(error):
                 raise
@@ -179,11 +192,12 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
         try:
             with _typed_connection_errors(sent):
                 response = await client.send(sent, stream=True, follow_redirects=False)
-            if not (stream and response.is_success):
-                await _aread(response)
             if response.is_success:
+                if not stream:
+                    await _aread(response)
                 return response
-            raise error_from_response(response)
+            content = await _aread_as_far_as_it_comes(response)
+            raise error_from_response(response, content=content)
         except CFDeepSeekError as error:
             if not attempts.go_on(error):
                 raise
@@ -193,7 +207,10 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
 def _read(response: Any) -> None:
     """Read a body whole."""
     try:
-        with _typed_connection_errors(response.request, begun=True):
+        with (
+            _typed_connection_errors(response.request, begun=True),
+            _typed_decoding_errors(response),
+        ):
             response.read()
     finally:
         response.close()
@@ -201,10 +218,41 @@ def _read(response: Any) -> None:
 
 async def _aread(response: Any) -> None:
     try:
-        with _typed_connection_errors(response.request, begun=True):
+        with (
+            _typed_connection_errors(response.request, begun=True),
+            _typed_decoding_errors(response),
+        ):
             await response.aread()
     finally:
         await response.aclose()
+
+
+def _read_as_far_as_it_comes(response: Any) -> bytes:
+    """Return the body of a failure as it came over the wire: the status says what failed."""
+    content = bytearray()
+    try:
+        with suppress(*_network_errors(response)):
+            for piece in response.iter_raw():
+                content += piece
+    finally:
+        response.close()
+    return bytes(content)
+
+
+async def _aread_as_far_as_it_comes(response: Any) -> bytes:
+    content = bytearray()
+    try:
+        with suppress(*_network_errors(response)):
+            async for piece in response.aiter_raw():
+                content += piece
+    finally:
+        await response.aclose()
+    return bytes(content)
+
+
+def _network_errors(sent: Any) -> tuple[type[Exception], ...]:
+    """Return what a request or a response of an HTTP library may fail with."""
+    return library_of(type(sent)).RequestError, EndOfStream, OSError
 
 
 def _body(response: Any) -> Any:
@@ -250,6 +298,7 @@ def _built(client: Any, request: WireRequest) -> Any:
         headers={**_HEADERS, **request.headers},
         params=request.query or None,
         timeout=_timeout(client, request.timeout),
+        extensions={ROUTING_EXTENSION: request.routing},
     )
 
 
@@ -278,8 +327,22 @@ def _typed_connection_errors(sent: Any, *, begun: bool = False) -> Iterator[None
         yield
     except library.TimeoutException as error:
         raise timed_out(sent, begun=begun) from error
-    except (library.RequestError, EndOfStream, OSError) as error:
+    except _network_errors(sent) as error:
         raise (broken if begun else unreachable)(sent, error) from error
+
+
+@contextmanager
+def _typed_decoding_errors(response: Any) -> Iterator[None]:
+    try:
+        yield
+    except library_of(type(response)).DecodingError as error:
+        encoding = response.headers.get("content-encoding")
+        raise error_of_answer(
+            CFDeepSeekAPIError,
+            f"the body is not in its content encoding {encoding!a:.60} ({error})",
+            response,
+            origin="connection",
+        ) from error
 
 
 def timed_out(
@@ -306,7 +369,7 @@ def timed_out(
 
 
 def unreachable(
-    sent: Any, cause: object, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
+    sent: Any, cause: BaseException | None, variable: str = "CLOUDFLARE_AI_GATEWAY_BASE_URL"
 ) -> CFDeepSeekConnectionError:
     """Return the error of a request that had no answer; masks its credentials.
 
@@ -316,12 +379,20 @@ def unreachable(
         variable: Where `base_url` is read from.
     """
     take_secrets(sent)
-    return CFDeepSeekConnectionError(
-        f"{sent.url.host} could not be reached: {cause}",
+    untrusted = is_untrusted(cause)
+    reason = UNTRUSTED.format(host=sent.url.host, cause=cause)
+    error = CFDeepSeekConnectionError(
+        reason if untrusted else f"{sent.url.host} could not be reached: {cause}",
         origin="connection",
         request=bare_request(sent),
-        hint=f"Check `base_url` ({variable}), the network and its proxy.",
+        hint=SET_CERTIFICATES
+        if untrusted
+        else f"Check `base_url` ({variable}), the network and its proxy.",
     )
+    if untrusted:
+        # The same certificate comes with every attempt.
+        error.is_retryable = False
+    return error
 
 
 def broken(sent: Any, cause: object) -> CFDeepSeekConnectionError:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import (
+    FAILURES,
     Fault,
     LocalGateway,
     Reply,
@@ -156,6 +157,10 @@ def _row(fault: Fault | Arrange, both: End, **others: Any) -> Row:
     return _rows(fault, both, both, **others)
 
 
+def _known(name: str, both: End) -> Row:
+    return _row(FAILURES[name].fault, both)
+
+
 def _rows(fault: Fault | Arrange, whole: End | None, streamed: End | None, **others: Any) -> Row:
     arrange = _ordered(fault) if isinstance(fault, Fault) else fault
     return Row(arrange, whole, streamed, **others)
@@ -202,6 +207,8 @@ _NO_CHUNK = {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason":
 _TYPED = {"error": {"message": "slow down", "type": "rate_limit_error"}}
 _FAILED = {"error": {"message": "Internal error", "type": "server_error"}}
 _CLOUDFLARE = {"success": False, "errors": [{"code": 2005, "message": "no"}], "result": None}
+
+_BINARY = b"\x1f\x8b\x08" + bytes(range(128, 256))
 
 SILENCE = 30.0
 """Seconds: no client waits so long here."""
@@ -331,6 +338,25 @@ MATRIX: dict[str, Row] = {
     "a JSON error as an event stream": _rows(
         Fault(body=_stream(_TYPED), content_type="text/event-stream"), API, RATE
     ),
+    "an error named by its event alone": _rows(
+        Fault(body="event: error\ndata: upstream lost\n\n", content_type="text/event-stream"),
+        API,
+        API,
+    ),
+    "Workers AI's error in the place of the rest": _rows(
+        Fault(then="error_event", after_chunks=8, body=FAILURES["workers-ai-capacity"].fault.body),
+        RATE,
+        RATE._replace(text_kept=True),
+    ),
+    "a message and a code in the place of the rest": _rows(
+        Fault(then="error_event", after_chunks=8, body={"message": "upstream lost", "code": 502}),
+        API,
+        API_WITH_TEXT,
+    ),
+    'status 200 with `{"error": {"code": 429}}`': _row(Fault(body={"error": {"code": 429}}), RATE),
+    "a body that is not in its content encoding": _rows(
+        Fault(body=_BINARY, headers={"content-encoding": "gzip"}), API, INCOMPLETE
+    ),
     # Odd, and yet the right answer.
     "a whole answer to `stream: true`": _row(
         Fault(body=_completion(COUNTED.content, COUNTED.reasoning, tokens=10)), RIGHT
@@ -395,6 +421,30 @@ MATRIX: dict[str, Row] = {
     "530, HTML of Cloudflare's edge": _row(
         edge_error(530, "<!DOCTYPE html><title>Origin is unreachable</title>", "text/html"), API
     ),
+    "401 whose body is not in its content encoding": _row(
+        Fault(status=401, body=_BINARY, headers={"content-encoding": "gzip"}), AUTHENTICATION
+    ),
+    "402 whose body breaks off": _row(
+        Fault(status=402, body="Insufficient Balance", then="reset"), FUNDS
+    ),
+    "400, `Model Not Exist`": _row(deepseek_error(400, "Model Not Exist"), NOT_FOUND),
+    "400, code `context_length_exceeded`": _known("context-overflow-openai", OVERFLOW),
+    "400, `exceed_context_size_error` of llama.cpp": _known("context-overflow-llama-cpp", OVERFLOW),
+    "413, code 5021: longer than the context": _known("context-overflow-workers-ai", OVERFLOW),
+    "403, 1010 of Cloudflare's edge": _known("edge-problem-1010", PERMISSION),
+    "403, 1020 of Cloudflare's edge": _known("edge-problem-1020", PERMISSION),
+    "404 of Cloudflare's edge": _known("edge-problem-404", NOT_FOUND),
+    "429, 1015 of Cloudflare's edge": _known("edge-problem", RATE),
+    "502 of Cloudflare's edge": _known("edge-problem-502", API),
+    "524 of Cloudflare's edge": _known("edge-problem-524", API),
+    "530, 1033 of Cloudflare's edge": _known("edge-problem-530", API),
+    "302 to the login of Cloudflare Access": _known("access-login", AUTHENTICATION),
+    "401, a challenge of Cloudflare Access": _known("access-token", AUTHENTICATION),
+    "401, a token unknown to Cloudflare Access": _known("access-invalid-token", AUTHENTICATION),
+    "403, a service token missing for Cloudflare Access": _known(
+        "access-service-token", PERMISSION
+    ),
+    "200, the login page of Cloudflare Access": _known("access-page", AUTHENTICATION),
 }
 
 

@@ -40,6 +40,10 @@ RETRYABLE = {"RateLimit", "API", "Timeout"}
 
 DEEPSEEK_WORD = "invalid_request_error"
 
+TOO_LONG = "context_length_exceeded"
+
+ACCESS = "`CF-Access-Client-Id` and `CF-Access-Client-Secret` in `default_headers`"
+
 # What each known failure becomes: class, origin, code, what the hint must name.
 EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "gateway-unknown": ("InvalidRequest", "gateway", 2001, "CLOUDFLARE_GATEWAY_ID"),
@@ -49,7 +53,7 @@ EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "model-unknown": ("ModelNotFound", "gateway", 7003, "catalogue"),
     "model-schema": ("InvalidRequest", "gateway", 7003, ""),
     "route-unknown": ("ModelNotFound", "gateway", 7003, "`model`"),
-    "no-candidate": ("InvalidRequest", "gateway", 2008, "`model`"),
+    "no-candidate": ("InvalidRequest", "gateway", 2008, "`allowed_models`"),
     "gateway-token": ("Authentication", "gateway", 2009, "CF_AIG_TOKEN"),
     "cloudflare-token": ("Authentication", "gateway", 10000, "CLOUDFLARE_API_TOKEN"),
     "cloudflare-token-unread": ("Authentication", "gateway", 9106, "CLOUDFLARE_API_TOKEN"),
@@ -63,7 +67,7 @@ EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "no-credits-native": ("InsufficientFunds", "gateway", 2021, "credits"),
     "no-credits-compat": ("InsufficientFunds", "gateway", None, "credits"),
     "not-sold": ("InsufficientFunds", "gateway", 2021, "DEEPSEEK_API_KEY"),
-    "payment-required": ("InsufficientFunds", "deepseek", None, "balance"),
+    "payment-required": ("InsufficientFunds", "gateway", None, "payments"),
     "deepseek-balance": ("InsufficientFunds", "deepseek", DEEPSEEK_WORD, "balance"),
     "spend-limit": ("SpendLimit", "gateway", 2045, "spend limit"),
     "spend-limit-2041": ("SpendLimit", "gateway", 2041, "spend limit"),
@@ -94,8 +98,31 @@ EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "workers-ai-timeout": ("Timeout", "gateway", 3007, "Try again"),
     "workers-ai-model": ("ModelNotFound", "gateway", 5007, "`model`"),
     "too-large": ("InvalidRequest", "deepseek", None, ""),
-    "edge-block": ("PermissionDenied", "gateway", None, ""),
-    "edge-page": ("API", "gateway", None, "Try again"),
+    "context-overflow-deepseek": ("ContextOverflow", "deepseek", DEEPSEEK_WORD, "Shorten"),
+    "context-overflow-openai": ("ContextOverflow", "deepseek", TOO_LONG, "Shorten"),
+    "context-overflow-anthropic": ("ContextOverflow", "deepseek", DEEPSEEK_WORD, "Shorten"),
+    "context-overflow-workers-ai": ("ContextOverflow", "gateway", 5021, "Shorten"),
+    "context-overflow-workers-ai-3010": ("ContextOverflow", "gateway", 3010, "Shorten"),
+    "context-overflow-llama-cpp": ("ContextOverflow", "deepseek", 400, "Shorten"),
+    "edge-block": ("PermissionDenied", "cloudflare-edge", 1010, "`User-Agent`"),
+    "edge-page": ("API", "cloudflare-edge", None, "Try again"),
+    "edge-problem": ("RateLimit", "cloudflare-edge", 1015, "fewer requests"),
+    "edge-problem-1010": ("PermissionDenied", "cloudflare-edge", 1010, "`User-Agent`"),
+    "edge-problem-1020": ("PermissionDenied", "cloudflare-edge", 1020, "owner"),
+    "edge-problem-404": ("ModelNotFound", "cloudflare-edge", 404, "`base_url`"),
+    "edge-problem-502": ("API", "cloudflare-edge", 502, "Try again"),
+    "edge-problem-524": ("API", "cloudflare-edge", 524, "Try again"),
+    "edge-problem-530": ("API", "cloudflare-edge", 1033, "Try again"),
+    "access-login": ("Authentication", "cloudflare-edge", None, ACCESS),
+    "access-token": ("Authentication", "cloudflare-edge", None, ACCESS),
+    "access-invalid-token": ("Authentication", "cloudflare-edge", "invalid_token", ACCESS),
+    "access-service-token": (
+        "PermissionDenied",
+        "cloudflare-edge",
+        "missing_service_token",
+        ACCESS,
+    ),
+    "access-page": ("Authentication", "cloudflare-edge", None, ACCESS),
 }
 
 # Beside those: DeepSeek's own, and answers that are none. Fault, and the same as above.
@@ -110,7 +137,7 @@ MORE: dict[str, tuple[Fault, str, str, Any, str]] = {
     "edge page": (
         edge_error(530, "<!DOCTYPE html><title>Origin is\nunreachable</title>", "text/html"),
         "API",
-        "gateway",
+        "cloudflare-edge",
         None,
         "Try again",
     ),

@@ -35,6 +35,12 @@ OPTIONS: dict[str, tuple[Any, str, str]] = {
         '{"per_token_in":0.25,"per_token_out":2.0,"per_cache_read_token":0.0}',
     ),
     "event_id": ("trace-1", "cf-aig-event-id", "trace-1"),
+    "otel_trace_id": (
+        "0af7651916cd43dd8448eb211c80319c",
+        "cf-aig-otel-trace-id",
+        "0af7651916cd43dd8448eb211c80319c",
+    ),
+    "otel_parent_span_id": ("b7ad6b7169203331", "cf-aig-otel-parent-span-id", "b7ad6b7169203331"),
     "request_timeout_ms": (30_000, "cf-aig-request-timeout", "30000"),
     "max_attempts": (5, "cf-aig-max-attempts", "5"),
     "retry_delay_ms": (5000, "cf-aig-retry-delay", "5000"),
@@ -268,6 +274,10 @@ def _no_entry(key: str) -> str:
     )
 
 
+def _no_hex(digits: int) -> str:
+    return f"Value error, must be {digits} hexadecimal digits, not all of them 0"
+
+
 # Options that Cloudflare would drop, cut or misread; where the complaint points, and what it says.
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
     "sixth entry": ({"metadata": SIX}, ("metadata",), TOO_MANY),
@@ -316,6 +326,10 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
         ("cache_ttl",),
         "Input should be a valid integer, got a number with a fractional part",
     ),
+    "trace id too short": ({"otel_trace_id": "0af7"}, ("otel_trace_id",), _no_hex(32)),
+    "trace id of other letters": ({"otel_trace_id": "g" * 32}, ("otel_trace_id",), _no_hex(32)),
+    "trace id of zeros": ({"otel_trace_id": "0" * 32}, ("otel_trace_id",), _no_hex(32)),
+    "span id too long": ({"otel_parent_span_id": "a" * 32}, ("otel_parent_span_id",), _no_hex(16)),
     "no attempt": (
         {"max_attempts": 0},
         ("max_attempts",),
@@ -555,9 +569,9 @@ def test_the_event_id_comes_back_in_the_facts(gw: LocalGateway, ask: Ask) -> Non
     }
 
 
-def test_without_a_log_entry_there_is_no_log_id(gw: LocalGateway, ask: Ask) -> None:
+def test_a_log_id_comes_also_where_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
     facts = _facts(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
-    assert facts.keys() == {"event_id", "request_id", "cache_status", "step", "ray"}
+    assert facts.keys() == {"log_id", "event_id", "request_id", "cache_status", "step", "ray"}
 
 
 DLP = {"findings": [{"profile": {"profile_id": "p"}, "check": "REQUEST"}], "action": "FLAG"}
@@ -567,6 +581,8 @@ EVERY_FACT = {
     "cf-aig-event-id": "event",
     "cf-aig-request-id": "request",
     "cf-aig-cache-status": "HIT",
+    "cf-aig-trace-id": "trace",
+    "cf-aig-run-id": "run",
     "cf-aig-step": "1",
     "cf-aig-model": "deepseek-flash",
     "cf-aig-provider": "deepseek",
@@ -582,6 +598,8 @@ FACTS = {
     "event_id": "event",
     "request_id": "request",
     "cache_status": "HIT",
+    "trace_id": "trace",
+    "run_id": "run",
     "step": 1,
     "model": "deepseek-flash",
     "provider": "deepseek",

@@ -134,8 +134,8 @@ def test_waiting_ends_with_an_error_that_says_what_to_look_at(
     assert (caught.value.status_code, caught.value.code) == (404, 7002)
     assert str(caught.value) == (
         "Cloudflare's API (status 404, code 7002): Log not found. Check `gateway_id` "
-        "(CLOUDFLARE_GATEWAY_ID). A log may come late (raise `wait`), and may hold no bodies "
-        "(`collect_log_payload`)."
+        "(CLOUDFLARE_GATEWAY_ID). Logs may be off, in the gateway or by `collect_log`; a log may "
+        "come late (raise `wait`), and may hold no bodies (`collect_log_payload`)."
     )
 
 
@@ -169,8 +169,17 @@ def test_without_a_log_id_nothing_is_sent(
     assert gw.requests == []
 
 
-def test_a_call_without_logging_says_why_it_has_no_log_id(gw: LocalGateway, ask: Ask) -> None:
+def test_a_call_without_logging_is_named_as_a_cause_of_a_missing_log(
+    gw: LocalGateway, ask: Ask
+) -> None:
     message = ask(gw.chat_model(gateway={"collect_log": False}), "Hi")
+    with pytest.raises(errors.CFDeepSeekLogNotFoundError, match=r"by `collect_log`"):
+        gw.logs(wait=0).get(message)
+
+
+def test_a_message_without_a_log_id_says_why(gw: LocalGateway, ask: Ask) -> None:
+    gw.fault(headers={"cf-aig-log-id": None})
+    message = ask(gw.chat_model(), "Hi")
     with pytest.raises(ValueError, match="logging is off \\(`collect_log`\\)"):
         gw.logs().get(message)
 

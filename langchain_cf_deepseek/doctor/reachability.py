@@ -1,9 +1,9 @@
 """Why a host could not be reached: DNS, TCP, TLS, or the proxy in between."""
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from langchain_cf_deepseek.certificates import SET_CERTIFICATES, UNTRUSTED, chain
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.routing import THIS_MACHINE
 
@@ -18,8 +18,8 @@ _REASONS = (
     ("gaierror", "DNS knows no {peer}", "{way}"),
     (
         "SSLCertVerificationError",
-        "the TLS certificate of {host} is not trusted: {cause}",
-        "Set SSL_CERT_FILE to a file of the certificates that your network trusts.",
+        UNTRUSTED,
+        SET_CERTIFICATES,
     ),
     ("SSLError", "{peer} does not speak TLS: {cause}", "{way}"),
     ("ImportError", "the proxy cannot be used: {cause}", "{way}"),
@@ -43,7 +43,7 @@ _TO_THE_PROXY = "Check the proxy settings of this machine (HTTPS_PROXY, ALL_PROX
 
 def why_unreachable(error: CFDeepSeekError, url: str) -> tuple[str, str]:
     """Return what failed on the way to `url`, and the one thing to change."""
-    names = [kind.__name__ for cause in _causes(error) for kind in type(cause).__mro__]
+    names = [kind.__name__ for cause in chain(error.__cause__) for kind in type(cause).__mro__]
     found, change = next(row[1:] for row in _REASONS if row[0] in names)
     proxy = proxy_to(url)
     known = {
@@ -53,13 +53,6 @@ def why_unreachable(error: CFDeepSeekError, url: str) -> tuple[str, str]:
         "way": _TO_THE_PROXY if proxy else _TO_THE_HOST,
     }
     return found.format(**known), change.format(**known)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def address(url: str) -> str:

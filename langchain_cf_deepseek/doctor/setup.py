@@ -142,6 +142,14 @@ def _is_of_the_way(error: CFDeepSeekError) -> bool:
     return error.origin == "connection" and error.response is None
 
 
+def is_of_a_credential(error: CFDeepSeekError) -> bool:
+    """Return whether an error is about a credential of this package's settings."""
+    # What the edge refuses, Cloudflare Access included, has other ways out.
+    return isinstance(error, CFDeepSeekAuthenticationError) and error.origin != _EDGE
+
+
+_EDGE = "cloudflare-edge"
+
 # On the REST host: the provider refused the key that is stored in the gateway.
 _STORED_KEY_REFUSED = ("cloudflare-api", 2009)
 
@@ -157,15 +165,20 @@ _PREFIX_CODES = {2008, 2019}
 
 
 def _is_of_the_model(error: CFDeepSeekError) -> bool:
-    if isinstance(error, CFDeepSeekModelNotFoundError):
+    if isinstance(error, CFDeepSeekModelNotFoundError) and error.origin != _EDGE:
         # Without a code, and not from DeepSeek, a 404 is of a wrong address.
         return error.code is not None or error.origin == "deepseek"
     return error.code in _PREFIX_CODES
 
 
+def _is_of_the_balance(error: CFDeepSeekError) -> bool:
+    return isinstance(error, CFDeepSeekInsufficientFundsError) and error.origin != _EDGE
+
+
 def _is_of_the_gateway(error: CFDeepSeekError) -> bool:
-    if error.origin == "deepseek":
-        return False
+    if error.origin in {"deepseek", _EDGE}:
+        # The edge lets nothing through to the gateway.
+        return error.origin == _EDGE
     if isinstance(error, CFDeepSeekAPIError):
         # Without a log id the gateway did not write this, but whatever stands in front of it.
         return "log_id" not in error.gateway
@@ -182,7 +195,7 @@ _CHECK_OF: tuple[tuple[str, Callable[[CFDeepSeekError], bool]], ...] = (
     ("host", _is_of_the_way),
     ("DeepSeek key", _is_of_the_key),
     ("model", _is_of_the_model),
-    ("balance", lambda error: isinstance(error, CFDeepSeekInsufficientFundsError)),
+    ("balance", _is_of_the_balance),
     ("gateway", _is_of_the_gateway),
     ("answer", lambda _: True),
 )

@@ -86,6 +86,13 @@ class Admission:
             raise refusal(call, 2001)
         return await proceed()
 
+    async def universal_entry(self, call: Call, proceed: Proceed) -> Answer:
+        """Universal: an entry is for a provider, or for compat, whose model names the provider."""
+        if call.endpoint == "compat/chat/completions":
+            call.endpoint = "chat/completions"
+            return await self.compat_model(call, proceed)
+        return await self.native_endpoint(call, proceed)
+
     async def native_endpoint(self, call: Call, proceed: Proceed) -> Answer:
         """Provider-native: everything below `/deepseek` is DeepSeek's, its empty 404 included."""
         provider, _, path = call.endpoint.partition("/")

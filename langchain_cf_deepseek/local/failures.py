@@ -6,16 +6,24 @@ the request comes through; where nothing was published about a code or a text, t
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from langchain_cf_deepseek.local.envelopes import GATEWAY_ERRORS, NO_ROUTE, rest_body
+from langchain_cf_deepseek.local.envelopes import (
+    GATEWAY_ERRORS,
+    NO_ROUTE,
+    deepseek_body,
+    rest_body,
+)
 from langchain_cf_deepseek.local.faults import (
     GATEWAY_HEADERS,
     Fault,
+    access_refusal,
     compat_error,
     deepseek_error,
     edge_error,
+    edge_problem,
     gateway_error,
     policy_error,
     rest_error,
@@ -43,8 +51,20 @@ def _outside(fault: Fault) -> Fault:
     return replace(fault, headers=dict.fromkeys(GATEWAY_HEADERS))
 
 
+def _workers_overflow(code: int) -> Fault:
+    text = "The estimated number of tokens (2000000) exceeded this model context window limit"
+    return workers_ai_error(code, 413, f"{text} (131072).")
+
+
 _RULE = "rule 'local' (cost limit 1 per 60s, fixed) for all requests"
 _HTML = "<!DOCTYPE html><html><head><title>Worker threw exception</title></head></html>"
+
+_LOGIN = "https://team.cloudflareaccess.com/cdn-cgi/access/login/ai.example.com"
+_SIGN_IN = (
+    "<!DOCTYPE html><html><head><title>Sign in \u30fb Cloudflare Access</title></head></html>"
+)
+_METADATA = 'resource_metadata="https://ai.example.com/.well-known/oauth-protected-resource"'
+_PAYMENT = base64.b64encode(b'{"x402Version":2,"error":"PAYMENT-SIGNATURE is missing"}').decode()
 
 FAILURES: Mapping[str, Failure] = {
     # Addresses and models.
@@ -124,7 +144,7 @@ FAILURES: Mapping[str, Failure] = {
     ),
     "payment-required": Failure(
         "a machine has to pay",
-        Fault(status=402, headers={"PAYMENT-REQUIRED": "{}"}, origin="gateway"),
+        Fault(status=402, headers={"PAYMENT-REQUIRED": _PAYMENT}, origin="gateway"),
     ),
     "deepseek-balance": Failure(
         "the DeepSeek account is empty",
@@ -202,8 +222,96 @@ FAILURES: Mapping[str, Failure] = {
         "Workers AI has no such model", workers_ai_error(5007, 400, "No such model @cf/x")
     ),
     "too-large": Failure("the request is too large", Fault(status=413, origin="gateway")),
+    # Prompts that do not fit.
+    "context-overflow-deepseek": Failure(
+        "the prompt is longer than the context, in DeepSeek's words",
+        deepseek_error(
+            400, "This model's maximum context length is 1048576 tokens. However, you requested 2M"
+        ),
+    ),
+    "context-overflow-openai": Failure(
+        "the same, told by the code alone",
+        Fault(status=400, body=deepseek_body("Too much", code="context_length_exceeded")),
+    ),
+    "context-overflow-anthropic": Failure(
+        "the same, as other providers say it",
+        Fault(status=400, body=deepseek_body("prompt is too long: 200001 tokens > 200000 maximum")),
+    ),
+    "context-overflow-workers-ai": Failure("the same, told by Workers AI", _workers_overflow(5021)),
+    "context-overflow-workers-ai-3010": Failure(
+        "the same, with the other code", _workers_overflow(3010)
+    ),
+    "context-overflow-llama-cpp": Failure(
+        "the same, told by llama.cpp",
+        Fault(
+            status=400,
+            body={
+                "error": {
+                    "code": 400,
+                    "message": "the request is larger than the server allows",
+                    "type": "exceed_context_size_error",
+                }
+            },
+        ),
+    ),
+    # In front of the gateway.
     "edge-block": Failure("the firewall blocked the client", edge_error()),
     "edge-page": Failure("a Worker failed", edge_error(500, _HTML, "text/html")),
+    "edge-problem": Failure(
+        "the edge limits how often a client may ask",
+        edge_problem(
+            429,
+            1015,
+            "You are being rate limited",
+            "The owner of the domain limits how often it may be asked.",
+            retryable=True,
+            retry_after=30,
+        ),
+    ),
+    "edge-problem-1010": Failure(
+        "the edge blocks clients of this kind",
+        edge_problem(403, 1010, "Access denied", "The owner of the domain blocks this client."),
+    ),
+    "edge-problem-1020": Failure(
+        "a rule of the firewall blocks the request",
+        edge_problem(403, 1020, "Access denied", "A firewall rule blocked this request."),
+    ),
+    "edge-problem-404": Failure(
+        "the edge knows no such address",
+        edge_problem(404, 404, "Not found", "Nothing is at this address."),
+    ),
+    "edge-problem-502": Failure(
+        "the edge got an invalid answer from what is behind it",
+        edge_problem(502, 502, "Bad gateway", "The origin sent no answer.", retryable=True),
+    ),
+    "edge-problem-524": Failure(
+        "the edge waited too long for what is behind it",
+        edge_problem(
+            524, 524, "A timeout occurred", "The origin took too long to answer.", retryable=True
+        ),
+    ),
+    "edge-problem-530": Failure(
+        "the edge cannot reach what is behind it",
+        edge_problem(530, 1033, "Tunnel error", "The tunnel is not connected.", retryable=True),
+    ),
+    "access-login": Failure(
+        "Cloudflare Access asks for a login, by a redirect", access_refusal(302, location=_LOGIN)
+    ),
+    "access-token": Failure(
+        "the same, by a challenge",
+        access_refusal(401, www_authenticate=f"Cloudflare-Access {_METADATA}"),
+    ),
+    "access-invalid-token": Failure(
+        "Cloudflare Access does not know the token",
+        access_refusal(
+            401, {"error": "invalid_token"}, www_authenticate=f"Bearer realm=OAuth, {_METADATA}"
+        ),
+    ),
+    "access-service-token": Failure(
+        "Cloudflare Access misses a service token",
+        access_refusal(403, cf_access_error="missing_service_token"),
+    ),
+    "access-page": Failure("Cloudflare Access shows its login page", access_refusal(200, _SIGN_IN)),
 }
 """Name -> failure, in the groups of what one can do about it."""
 

@@ -144,6 +144,53 @@ def deepseek_error(status: int, message: str, type_: str = "invalid_request_erro
     )
 
 
+def edge_problem(
+    status: int,
+    code: int,
+    title: str,
+    detail: str,
+    *,
+    retryable: bool = False,
+    retry_after: int | None = None,
+) -> Fault:
+    """Order an error of Cloudflare's edge as clients get it that accept JSON.
+
+    https://blog.cloudflare.com/rfc-9457-agent-error-pages/
+    """
+    body = {
+        "type": f"https://developers.cloudflare.com/support/troubleshooting/error-{code}/",
+        "title": f"Error {code}: {title}",
+        "status": status,
+        "detail": detail,
+        "error_code": code,
+        "cloudflare_error": True,
+        "retryable": retryable,
+    }
+    headers: dict[str, str | None] = dict.fromkeys(GATEWAY_HEADERS)
+    if retry_after is not None:
+        body["retry_after"] = retry_after
+        headers["retry-after"] = str(retry_after)
+    return Fault(
+        status=status,
+        body=body,
+        content_type="application/problem+json",
+        headers=headers,
+        origin="gateway",
+    )
+
+
+def access_refusal(status: int, body: Any = None, **headers: str) -> Fault:
+    """Order a refusal by Cloudflare Access; `_` in the name of a header stands for `-`."""
+    own = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Fault(
+        status=status,
+        body=body,
+        content_type="text/html" if isinstance(body, str) else None,
+        headers={**dict.fromkeys(GATEWAY_HEADERS), **own},
+        origin="gateway",
+    )
+
+
 def edge_error(
     status: int = 403, text: str = "error code: 1010", content_type: str = "text/plain"
 ) -> Fault:

@@ -96,7 +96,7 @@ class _Memory:
                 _identify,
                 universal,
                 self.logs.step,
-                admission.native_endpoint,
+                admission.universal_entry,
                 admission.provider_key,
                 *answering,
             ),
@@ -205,15 +205,16 @@ class Gateway:
 
 
 async def _identify(call: Call, proceed: Proceed) -> Answer:
-    """Give the call its ids. A call of one step has one id for log, request and event."""
+    """Give the call its ids. A call of one step has one id for log, request and event.
+
+    The log id comes also where no log is kept.
+    """
     call.facts |= {
         "cf-aig-log-id": call.log_id,
         "cf-aig-request-id": call.log_id,
         "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", call.log_id),
         "cf-aig-step": "0",
     }
-    if call.request.headers.get("cf-aig-collect-log") == "false":
-        del call.facts["cf-aig-log-id"]
     return await proceed()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek.local import (
+    FAILURES,
     Fault,
     LocalGateway,
     deepseek_error,
@@ -35,6 +36,11 @@ from tests.doctor.reports import (
     report,
     run,
     stopped,
+)
+
+NO_SERVICE_TOKEN = (
+    "The address is behind Cloudflare Access: give a service token of it, as the headers "
+    "`CF-Access-Client-Id` and `CF-Access-Client-Secret` in `default_headers`."
 )
 
 
@@ -121,14 +127,68 @@ BROKEN = {
         ),
         variables={"CLOUDFLARE_AI_GATEWAY_BASE_URL": "URL/nowhere"},
     ),
-    "a block of the edge, without any hint": Broken(
+    "a block of the edge": Broken(
         stopped(
             "gateway",
-            "Cloudflare AI Gateway (status 403): error code: 1010.",
-            "Look the request up in the gateway's log, in the Cloudflare dashboard.",
+            "Cloudflare's edge (status 403, code 1010): error code: 1010.",
+            "The domain blocks clients of this kind: set another `User-Agent` in "
+            "`default_headers`, or have its owner let this client in.",
             log=False,
         ),
         fault=edge_error(),
+    ),
+    "a rate limit of the edge": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's edge (status 429, code 1015): Error 1015: You are being rate limited. "
+            "The owner of the domain limits how often it may be asked.",
+            "The domain limits how often one client may ask: send fewer requests, or have its "
+            "owner raise the limit.",
+            log=False,
+        ),
+        fault=FAILURES["edge-problem"].fault,
+    ),
+    "a failure of the edge that says no more than its status": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's edge (status 524, code 524): Error 524: A timeout occurred. The origin "
+            "took too long to answer.",
+            "Cloudflare's edge answered in the place of what is behind it: check `base_url` "
+            "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain. Try again in a "
+            "moment.",
+            log=False,
+        ),
+        fault=FAILURES["edge-problem-524"].fault,
+    ),
+    "a page of Cloudflare Access": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's edge (status 302): Cloudflare Access refused the request: it asks for a "
+            "login.",
+            NO_SERVICE_TOKEN,
+            log=False,
+        ),
+        fault=FAILURES["access-login"].fault,
+    ),
+    "a token that Cloudflare Access does not know": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's edge (status 401, code invalid_token): Cloudflare Access refused the "
+            "request: invalid_token.",
+            NO_SERVICE_TOKEN,
+            log=False,
+        ),
+        fault=FAILURES["access-invalid-token"].fault,
+    ),
+    "a service token that Cloudflare Access misses": Broken(
+        stopped(
+            "gateway",
+            "Cloudflare's edge (status 403, code missing_service_token): Cloudflare Access "
+            "refused the request: missing_service_token.",
+            NO_SERVICE_TOKEN,
+            log=False,
+        ),
+        fault=FAILURES["access-service-token"].fault,
     ),
     "a page of somebody in front": Broken(
         stopped(
@@ -181,7 +241,8 @@ BROKEN = {
             "model",
             "DeepSeek (status 400, code invalid_request_error, log id LOG-ID): The supported API "
             "model names are deepseek-flash, deepseek-v4-pro, but you passed deepseek-flsh.",
-            f"Check `model`. Did you mean 'deepseek-flash'? Known names: {NAMES}.",
+            "Check `model`: no such name is served here. Did you mean 'deepseek-flash'? "
+            f"Known names: {NAMES}.",
         ),
         arguments=("--model", "deepseek-flsh"),
     ),

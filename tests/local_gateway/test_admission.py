@@ -326,10 +326,10 @@ def test_log_ids_sort_by_time(ask: Caller) -> None:
     assert first[:13] <= ask.post().headers["cf-aig-log-id"][:13]
 
 
-def test_the_callers_event_id_is_echoed_and_a_log_can_be_declined(ask: Caller) -> None:
+def test_the_callers_event_id_is_echoed_and_a_log_id_comes_without_a_log_too(ask: Caller) -> None:
     headers = ask.post(headers={"cf-aig-event-id": "mine", "cf-aig-collect-log": "false"}).headers
     assert headers["cf-aig-event-id"] == "mine"
-    assert "cf-aig-log-id" not in headers
+    assert "cf-aig-log-id" in headers
 
 
 def test_the_unified_door_can_keep_its_headers_to_itself(http: httpx.Client) -> None:

@@ -60,6 +60,30 @@ def test_the_last_failure_is_handed_on(ask: Caller) -> None:
     assert response.headers["cf-aig-step"] == "1"
 
 
+@pytest.mark.parametrize("model", ["deepseek/deepseek-flash", "@cf/deepseek-ai/deepseek-r1"])
+@pytest.mark.parametrize("endpoint", ["chat/completions", "/chat/completions"])
+def test_an_entry_may_be_for_compat_as_cloudflares_own_client_sends_it(
+    ask: Caller, model: str, endpoint: str
+) -> None:
+    response = post(ask, [entry(model, provider="compat", endpoint=endpoint)])
+    assert text_of(response)
+    assert response.json()["model"] == model.removeprefix("deepseek/")
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "code"),
+    [
+        ("deepseek-flash", "chat/completions", 2019),
+        ("nobody/x", "chat/completions", 2008),
+        ("deepseek/deepseek-flash", "models", 2008),
+    ],
+)
+def test_an_entry_for_compat_is_refused_as_compat_itself_refuses(
+    ask: Caller, model: str, endpoint: str, code: int
+) -> None:
+    assert code_of(post(ask, [entry(model, provider="compat", endpoint=endpoint)])) == (400, code)
+
+
 def test_an_entry_may_stream(ask: Caller) -> None:
     ask.gateway.reply(content="one two")
     query = {**entry()["query"], "stream": True}
