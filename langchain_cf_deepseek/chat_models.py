@@ -519,19 +519,28 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        response_format: Any = None,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        parallel_tool_calls: bool | None = None,
         strict: bool | None = None,
+        response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Return this model with `tools` to call.
 
         Args:
             tools: Functions, Pydantic classes, LangChain tools or their JSON schemas.
-            response_format: A schema for the answer; it goes into the system text, in JSON mode.
+            tool_choice: The name of the tool to call, `"any"` for one of them, `"auto"`, `"none"`.
+            parallel_tool_calls: Sent, but DeepSeek ignores it.
             strict: Constrain calls to the schemas; needs DeepSeek's beta path, which only
                 `provider-native` routing has, and no `response_format`.
-            **kwargs: `tool_choice`, and parameters of each call.
+            response_format: A schema for the answer; it goes into the system text, in JSON mode.
+            **kwargs: Parameters of each call.
+
+        Raises:
+            CFDeepSeekInvalidRequestError: A tool cannot be described to DeepSeek.
         """
+        given = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
+        kwargs |= {name: value for name, value in given.items() if value is not None}
         if response_format is None:
             return super().bind_tools(tools, strict=strict, **kwargs)
         # Agents ask every OpenAI-like model for strict tools beside a schema for the answer, which
@@ -580,6 +589,19 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         )
 
     @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids of DeepSeek's tokens of `text`, found on this machine.
+
+        Raises:
+            ImportError: The extra `tokens`, which brings DeepSeek's tokenizer, is not installed.
+        """
+        from langchain_cf_deepseek.tokens import token_ids  # noqa: PLC0415  # when asked for
+
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return token_ids(text)
+
+    @override
     def get_num_tokens(self, text: str) -> int:
         """Return the number of tokens of `text`, counted on this machine.
 
@@ -614,7 +636,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             tools: What the model may call. Pass what you bind: reasoning of earlier turns is in a
                 prompt only beside tools.
             allow_fetching_images: Not used: an image counts 1024 tokens, DeepSeek's upper bound,
-                and is never fetched.
+                and is never fetched. So does a file by its id, and a warning says that a parsed
+                document may have any number, which only DeepSeek knows.
         """
         from langchain_cf_deepseek.tokens import count_messages  # noqa: PLC0415
 
@@ -653,7 +676,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         for option in endpoint.ignored_options:
             if getattr(gateway, option) is not None:
                 warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
-        body = self._body(messages, stop, call, endpoint)
+        body, call = self._payload(messages, stop, call)
         beta = endpoint.beta_url is not None and needs_beta(body)
         retries_there = gateway.max_attempts is not None
         default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
@@ -675,8 +698,24 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the JSON body of a request, the same for all ways to call the model."""
-        messages = self._convert_input(input_).to_messages()
+        if isinstance(input_, list) and all(isinstance(given, BaseMessage) for given in input_):
+            messages = input_
+        else:
+            messages = self._convert_input(input_).to_messages()
         return self._body(messages, stop, kwargs, self._endpoint(kwargs.get("model")))
+
+    def _payload(
+        self, messages: list[BaseMessage], stop: list[str] | None, call: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the body of a request, and the call with what a subclass adds beside the body.
+
+        Subclasses of langchain-openai's base change requests in `_get_request_payload`, whose
+        result goes to the SDK there, options of the SDK included.
+        """
+        body = dict(self._get_request_payload(messages, stop=stop, **call))
+        beside = {name: body.pop(name) for name in _BESIDE_THE_BODY if name in body}
+        _check_options(beside)
+        return body | dict(body.pop("extra_body", None) or {}), call | beside
 
     def _body(
         self,
@@ -699,6 +738,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages,
             has_beta=endpoint.beta_url is not None,
             sees_images=sees_images(profile),
+            reads_thinking=endpoint.reads_thinking,
         )
         return {**body, "model": endpoint.model}
 

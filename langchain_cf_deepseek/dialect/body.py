@@ -34,6 +34,7 @@ def build_body(
     *,
     has_beta: bool,
     sees_images: bool,
+    reads_thinking: bool = True,
 ) -> Json:
     """Return the body of one request.
 
@@ -43,6 +44,7 @@ def build_body(
         messages: The conversation.
         has_beta: Whether the way to DeepSeek has a beta path.
         sees_images: Whether the model has vision.
+        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
 
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
@@ -57,6 +59,7 @@ def build_body(
     _check_limits(body)
     check_parameters(body)
     _unforce_tool_choice(body)
+    _warn_of_parallel_calls(body)
     body["messages"] = to_wire(
         messages,
         send_reasoning=body.get("thinking") != _DISABLED,
@@ -66,10 +69,30 @@ def build_body(
     _apply_strict(body, has_beta=has_beta)
     if _has_prefix(body):
         _check_prefix(body, has_beta=has_beta)
+    if not reads_thinking:
+        _say_by_effort(body)
     if not body.get("stream"):
         body.pop("stream", None)
         body.pop("stream_options", None)
     return body
+
+
+def _say_by_effort(body: Json) -> None:
+    """Say by `reasoning_effort` whether to think, for models that have no `thinking`."""
+    thinking = body.pop("thinking", None)
+    if thinking == _DISABLED:
+        body["reasoning_effort"] = "none"
+    elif thinking is not None:
+        body.setdefault("reasoning_effort", "high")
+
+
+def _warn_of_parallel_calls(body: Json) -> None:
+    # Where one tool is forced, LangChain asks for this by itself.
+    is_named = isinstance(body.get("tool_choice"), Mapping)
+    if body.get("parallel_tool_calls") is False and body.get("tools") and not is_named:
+        warn_once(
+            "DeepSeek ignores `parallel_tool_calls`: the model may call several tools at once."
+        )
 
 
 def _one_spelling(level: Mapping[str, Any]) -> Json:
