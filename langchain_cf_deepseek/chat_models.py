@@ -36,6 +36,7 @@ from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
 from langchain_cf_deepseek.dialect.body import asks_to_think, build_body, needs_beta
 from langchain_cf_deepseek.dialect.messages import traceable
+from langchain_cf_deepseek.dialect.schemas import described_tool
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
 from langchain_cf_deepseek.http_library import library_of
@@ -541,11 +542,18 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         """
         given = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
         kwargs |= {name: value for name, value in given.items() if value is not None}
+        # Made strict when they are sent: LangChain's way to do it closes what is open in a schema.
+        bound = super().bind_tools(tools, **kwargs)
+        is_strict = strict if response_format is None else False
+        described = [
+            described_tool(given, tool, strict=is_strict)
+            for given, tool in zip(tools, bound.kwargs["tools"], strict=True)  # type: ignore[attr-defined]
+        ]
+        bound = bound.bind(tools=described)
         if response_format is None:
-            return super().bind_tools(tools, strict=strict, **kwargs)
+            return bound
         # Agents ask every OpenAI-like model for strict tools beside a schema for the answer, which
         # OpenAI needs and DeepSeek refuses.
-        bound = super().bind_tools(tools, strict=False, **kwargs)
         return bound.bind(response_format=response_format)
 
     @override

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.utils.function_calling import convert_to_json_schema
 
 from langchain_cf_deepseek.dialect.messages import to_wire
 from langchain_cf_deepseek.dialect.parameters import PARAMETERS, check_parameters
-from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
+from langchain_cf_deepseek.dialect.schemas import (
+    LooseSchemaError,
+    json_schema_of,
+    loose_tools,
+    strict_tools,
+)
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.redaction import shown
@@ -246,7 +250,7 @@ def _wanted_schema(wanted: Any) -> str:
     if isinstance(schema, Mapping):
         schema = schema["schema"] if isinstance(schema.get("schema"), Mapping) else schema
     elif callable(schema):
-        schema = convert_to_json_schema(schema)
+        schema = json_schema_of(schema)
     else:
         msg = (
             "`response_format` must be of the type 'text', 'json_object' or 'json_schema' with the "
@@ -314,8 +318,12 @@ def _apply_strict(body: Json, *, has_beta: bool) -> None:
         return
     obstacle = _obstacle_to_strict(body, has_beta=has_beta)
     if obstacle is None:
-        body["tools"] = strict_tools(body["tools"])
-        return
+        try:
+            body["tools"] = strict_tools(body["tools"])
+        except LooseSchemaError as error:
+            obstacle = str(error)
+        else:
+            return
     warn_once(f"{obstacle}: the tools are sent without `strict`.")
     body["tools"] = loose_tools(body["tools"])
 
