@@ -532,10 +532,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": False}, self.http_client
         )
-        with message_traced(run_manager):
+        with message_traced(run_manager), reader.kept():
             while request:
                 response, completion = self._transport.send(request)
-                reader.begin(response, request.body)
+                reader.begin(response, request.body, wants_call=request.forcing is not None)
                 reader.read(completion)
                 request = _follow_up(request, reader)
             return reader.result()
@@ -552,10 +552,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": False}, self.http_async_client
         )
-        with message_traced(run_manager):
+        with message_traced(run_manager), reader.kept():
             while request:
                 response, completion = await self._transport.asend(request)
-                reader.begin(response, request.body)
+                reader.begin(response, request.body, wants_call=request.forcing is not None)
                 reader.read(completion)
                 request = _follow_up(request, reader)
             return reader.result()
@@ -573,14 +573,13 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages, stop, {**kwargs, "stream": True}, self.http_client
         )
         while request:
-            with self._transport.stream(request) as (response, events):
-                reader.begin(response, request.body)
-                with reader.streamed():
-                    for event in events:
-                        if chunk := reader.chunk(event):
-                            if run_manager:
-                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                            yield chunk
+            with reader.kept(), self._transport.stream(request) as (response, events):
+                reader.begin(response, request.body, wants_call=request.forcing is not None)
+                for event in events:
+                    if chunk := reader.chunk(event):
+                        if run_manager:
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
             request = _follow_up(request, reader)
         if chunk := reader.closing_chunk():
             yield chunk
@@ -599,9 +598,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages, stop, {**kwargs, "stream": True}, self.http_async_client
         )
         while request:
-            async with self._transport.astream(request) as (response, events):
-                reader.begin(response, request.body)
-                with reader.streamed():
+            with reader.kept():
+                async with self._transport.astream(request) as (response, events):
+                    reader.begin(response, request.body, wants_call=request.forcing is not None)
                     async for event in events:
                         if chunk := reader.chunk(event):
                             if run_manager:

@@ -25,6 +25,11 @@ TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 BAR, DOUBLE, LOW = "\uff5c", "\u2016", "\u2581"
 
 
+@pytest.fixture(params=["stream", "astream"])
+def stream_path(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=PATHS)
 def path(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -231,6 +236,29 @@ LEAKS = {
     "Hermes": '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>',
     "JSON": '{"name": "get_weather", "arguments": {"city": "Paris"}}',
     "JSON in a fence": '```json\n{"name": "get_weather", "parameters": {}}\n```',
+    "V3.1": (
+        f'<{BAR}tool{LOW}call{LOW}begin{BAR}>get_weather<{BAR}tool{LOW}sep{BAR}>{{"city": "Paris"}}'
+    ),
+    "V3 from its middle on": (
+        f'function<{BAR}tool{LOW}sep{BAR}>get_weather\n```json\n{{"city": "Paris"}}\n```'
+    ),
+    "V3 without its tokens": 'functionget_weather\n```json\n{"city": "Paris"}\n```',
+    "a name and arguments": 'get_weather{"city": "Paris"}',
+    "Hermes, cut": '<tool_call>{"name": "get_weather", "arguments": {"city": "Par',
+    "GLM": "<tool_call>get_weather\n<arg_key>city</arg_key>",
+    "JSON behind the tag": f'<{BAR}DSML{BAR}invoke name="get_weather">{{"city": "Paris"}}',
+    "arguments as a text": '{"name": "get_weather", "arguments": "{\\"city\\": \\"Paris\\"}"}',
+    "a list of calls": '{"tool_calls": [{"function": {"name": "get_weather", "arguments": "{}"}}]}',
+    "two calls as JSON": '{"name": "get_weather", "arguments": {}}\n' * 2,
+    "an end token behind it": (
+        f'{{"name": "get_weather", "arguments": {{}}}}<{BAR}end{LOW}of{LOW}sentence{BAR}>'
+    ),
+    "an invented result behind Hermes": (
+        '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>\nIt is 30 degrees.'
+    ),
+    "an invented result behind a name misspelt": (
+        f'<{BAR}DSML{BAR}invoke name="weather">\n</{BAR}DSML{BAR}invoke>\nIt is 30 degrees.'
+    ),
     "an invented result behind it": f"{INVOKE}</{BAR}DSML{BAR}invoke>\n\nIt is 18 degrees.",
 }
 
@@ -279,6 +307,15 @@ EXPLANATIONS = {
     "at the end of a sentence": f"The first tag is <{BAR}DSML{BAR}function_calls>.",
     "V3 in a sentence": f"Calls follow <{BAR}tool{LOW}calls{LOW}begin{BAR}> in V3.",
     "other XML": '<config>\n<parameter name="city">Paris</parameter>\n</config>',
+    "in a fence of four": f"````\n```\n{LEAKS['V3.2']}```\n````",
+    "in a fence with backticks": f"```\nuse `x`\n<{BAR}DSML{BAR}function_calls>\n```",
+    "in HTML": f"<pre>\n<{BAR}DSML{BAR}function_calls>\n</pre>",
+    "in an indented block": f"So::\n\n    <{BAR}DSML{BAR}function_calls>\n\nDone.",
+    "in a quotation": f"> <{BAR}DSML{BAR}function_calls>\n\nThat is the first tag.",
+    "XML of another language": '<target name="a">\n<invoke name="build"/>\n</target>',
+    "the schema of a tool": (
+        '{"name": "get_weather", "parameters": {"type": "object", "properties": {}}}'
+    ),
     "JSON that calls nothing": '{"name": "Ada", "arguments": {}}',
 }
 
@@ -352,6 +389,37 @@ def test_a_refusal_is_the_refusal_error_of_langchain_too(gw: LocalGateway, path:
     assert "prompt" in error.hint
     assert error.raw_message is not None
     assert error.raw_message.content == error.partial == "I was about to"
+
+
+def test_a_cut_is_not_overruled_by_a_later_finish(gw: LocalGateway, stream_path: str) -> None:
+    calls = [{"index": 0, **_call("", "wipe")}]
+    gw.fault(
+        **event_stream(
+            {"choices": [{"delta": {"tool_calls": calls}, "finish_reason": "length"}]},
+            {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": USAGE},
+        )
+    )
+    assert type(_error(gw, stream_path)) is errors.CFDeepSeekMaxTokensError
+
+
+def test_a_refusal_in_the_place_of_text_is_a_refusal(gw: LocalGateway, path: str) -> None:
+    serve(gw, path, completion(content=None, refusal="I cannot help with that."))
+    error = _error(gw, path, tools=TOOLS, tool_choice="any")
+    assert type(error) is errors.CFDeepSeekContentBlockedError
+    assert not error.is_retryable
+    assert "I cannot help with that." in str(error)
+
+
+@pytest.mark.parametrize("fields", [{}, {"message": None}, {"message": None, "delta": None}])
+def test_a_choice_without_a_message_is_an_error(gw: LocalGateway, fields: dict[str, Any]) -> None:
+    gw.fault(body={"choices": [{"index": 0, "finish_reason": "stop", **fields}], "usage": USAGE})
+    assert "not of the shape" in str(_error(gw, "invoke"))
+
+
+def test_the_text_of_a_text_completion_is_text(gw: LocalGateway, path: str) -> None:
+    choice = {"index": 0, "text": "Hello", "finish_reason": "stop"}
+    gw.fault(body={"choices": [choice], "usage": USAGE})
+    assert PATHS[path](gw.chat_model(), "Hi").content == "Hello"
 
 
 def test_a_failing_finish_is_not_overruled_by_a_later_one(gw: LocalGateway) -> None:

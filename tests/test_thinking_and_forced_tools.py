@@ -89,6 +89,38 @@ def test_a_second_request_that_fails_is_a_typed_error(gw: LocalGateway, path: st
     assert len(gw.requests) == 2
 
 
+def test_text_cut_by_the_limit_is_no_answer_where_a_call_was_asked_for(
+    gw: LocalGateway, path: str
+) -> None:
+    llm = gw.chat_model(thinking="enabled", max_retries=0)
+    gw.reply(content="It is 18", reasoning="Paris.", finish_reason="length")
+    with pytest.raises(errors.CFDeepSeekMaxTokensError):
+        PATHS[path](llm.bind_tools([Weather], tool_choice="any"), "Hi")
+    gw.reply(content="It is 18", reasoning="Paris.", finish_reason="length")
+    assert PATHS[path](llm.bind_tools([Weather]), "Hi").content == "It is 18"
+
+
+@pytest.mark.parametrize("failure", ["deepseek-balance", "cut", "text"])
+def test_the_failure_of_the_second_request_keeps_what_the_first_cost(
+    gw: LocalGateway, path: str, failure: str
+) -> None:
+    gw.reply(content="It is 18 degrees.", reasoning="Paris is mild.")
+    llm = gw.chat_model(thinking="enabled", max_retries=0)
+    gw.fault(delay=0)
+    if failure == "deepseek-balance":
+        gw.fail_next(failure)
+    elif failure == "cut":
+        gw.fault(then="cut", after_chunks=0)
+    else:
+        gw.reply(content="Still text.")
+    with get_usage_metadata_callback() as counted, pytest.raises(errors.CFDeepSeekError) as caught:
+        PATHS[path](llm.bind_tools([Weather], tool_choice="any"), "Hi")
+    assert caught.value.partial.startswith("It is 18 degrees.")
+    assert caught.value.raw_message is not None
+    assert caught.value.raw_message.additional_kwargs == {"reasoning_content": "Paris is mild."}
+    assert counted.usage_metadata == {"deepseek-flash": caught.value.usage_metadata}
+
+
 @pytest.mark.parametrize("settings", THINKING)
 @pytest.mark.parametrize("strategy", [Weather, ToolStrategy(Weather)])
 @pytest.mark.parametrize("tools", [[], [get_weather]])

@@ -9,7 +9,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
-from tests.streaming import completion, serve
+from tests.streaming import completion, event_stream, serve
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
 
@@ -159,6 +159,30 @@ PIECES: dict[str, list[dict[str, Any]]] = {
         {"index": 0, "function": {"name": None, "arguments": '{"x": 1}'}},
         _call('{"y": 2}', "g", id="b", index=1),
     ],
+    "a summary of the calls at the end": [
+        _call('{"x": 1}', id="a", index=0),
+        _call('{"y": 2}', "g", id="b", index=1),
+        _call('{"x": 1}', id="a", index=0),
+        _call('{"y": 2}', "g", id="b", index=1),
+    ],
+    "a summary of objects at the end": [
+        _call({"x": 1}, id="a", index=0),
+        _call({"y": 2}, "g", id="b", index=1),
+        _call({"x": 1}, id="a", index=0),
+    ],
+    "snapshots that grow": [
+        _call('{"x"', id="a", index=0),
+        _call('{"x": 1}', id="a", index=0),
+        _call('{"y"', "g", id="b", index=1),
+        _call('{"y": 2', "g", id="b", index=1),
+        _call('{"y": 2}', "g", id="b", index=1),
+    ],
+    "a placeholder before the arguments": [
+        _call("{}", id="a", index=0),
+        _call('{"x": 1}', id="a", index=0),
+        _call("{}", "g", id="b", index=1),
+        _call('{"y": 2}', "g", id="b", index=1),
+    ],
     "text indexes": [_call('{"x": 1}', id="a", index="0"), _call('{"y": 2}', "g", index="1")],
     "without the key function": [
         {"index": 0, "id": "a", "name": "f", "arguments": '{"x": 1}'},
@@ -232,3 +256,17 @@ def test_a_call_in_the_form_of_functions_is_a_call(gw: LocalGateway, path: str) 
     serve(gw, path, completion("stop", content=None, function_call=function))
     (call,) = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).tool_calls
     assert (call["name"], call["args"]) == ("f", {"x": 1})
+
+
+@pytest.mark.parametrize("last", [{}, {"content": ""}])
+def test_a_whole_message_behind_its_deltas_adds_nothing(
+    gw: LocalGateway, stream_path: str, last: dict[str, Any]
+) -> None:
+    message = {"content": "Hi.", "tool_calls": [_call('{"x": 1}', id="a")]}
+    choice = {"delta": last, "message": message, "finish_reason": "tool_calls"}
+    deltas = [{"content": "Hi."}, {"tool_calls": [_call('{"x": 1}', id="a", index=0)]}]
+    events = [{"choices": [{"delta": delta}]} for delta in deltas]
+    gw.fault(**event_stream(*events, {"choices": [choice]}))
+    answer = PATHS[stream_path](gw.chat_model(), "Hi", tools=TOOLS)
+    assert answer.content == "Hi."
+    assert len(answer.tool_calls) == 1

@@ -22,7 +22,6 @@ Content = str | list[str | dict[Any, Any]]
 # Other servers' word for `reasoning_content`: vLLM since January 2026, OpenRouter, Workers AI.
 _OTHER_REASONING_KEY = "reasoning"
 
-FAILED_FINISHES = ("insufficient_system_resource", "aborted", "content_filter")
 SUCCESSFUL_FINISHES = ("stop", "length", "tool_calls")
 
 
@@ -59,6 +58,7 @@ class Accumulation:
         """The key under which reasoning came."""
 
         self.has_blocks = False
+        self._is_streamed = False
         self.unknown: dict[str, Any] = {}
         self._contents: list[Content] = []
         self._reasonings: list[str] = []
@@ -101,19 +101,24 @@ class Accumulation:
             self.usage = usage
         if not choice:
             return Delta("", "", [], {})
-        if self.finish_reason is None or self.finish_reason in SUCCESSFUL_FINISHES:
-            # Some gateways finish several times, with growing usage.
+        if self.finish_reason in (None, "stop", "tool_calls"):
+            # Some gateways finish several times, with growing usage: a cut or a failure stays one.
             self.finish_reason = str(choice.get("finish_reason") or "") or self.finish_reason
         self.failure = choice.get("error") or self.failure
-        # A whole response in the place of a stream has a message instead of a delta.
-        delta, message = choice.get("delta"), choice.get("message")
-        return self._add_message(delta or message or {}, is_whole=not delta)
+        if delta := choice.get("delta"):
+            self._is_streamed = True
+            return self._add_message(delta, is_whole=False)
+        # A whole response in the place of a stream has a message instead of deltas, and some
+        # servers repeat the whole message after them.
+        message = {} if self._is_streamed else choice.get("message") or _legacy_message(choice)
+        return self._add_message(message, is_whole=True)
 
     def begin(self) -> None:
         """Begin the response to a request; the message stays what it is so far."""
         if self.usage:
             self.earlier_usages.append(self.usage)
         self.usage = self.finish_reason = self.failure = None
+        self._is_streamed = False
 
     def close(self) -> Delta:
         """Add what was kept back because the second half of a character might have followed."""
@@ -211,6 +216,11 @@ class Accumulation:
                 continue
             news[key] = value
         return news
+
+
+def _legacy_message(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the message of a choice in the form of text completions."""
+    return {"content": choice["text"]} if "text" in choice else {}
 
 
 def _scalar_text(value: object) -> str:

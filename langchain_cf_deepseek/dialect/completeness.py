@@ -53,16 +53,20 @@ _FAILED_FINISHES = {
 }
 
 
-def find_flaw(came: Accumulation, request_body: Mapping[str, Any]) -> Flaw | None:
+def find_flaw(
+    came: Accumulation, request_body: Mapping[str, Any], *, wants_call: bool = False
+) -> Flaw | None:
     """Return why a response is not a valid completion; `None` if it is one.
 
     Args:
         came: All that came of it.
         request_body: What was asked.
+        wants_call: Whether a tool call was asked for that the request could not force.
     """
     return (
         _flaw_of_finish(came)
-        or _flaw_of_calls(came, request_body)
+        or _flaw_of_refusal(came)
+        or _flaw_of_calls(came, request_body, wants_call=wants_call)
         or _flaw_of_json(came, request_body)
         or _flaw_of_emptiness(came)
     )
@@ -81,7 +85,17 @@ def _flaw_of_finish(came: Accumulation) -> Flaw | None:
     return Flaw(CFDeepSeekAPIError, message)
 
 
-def _flaw_of_calls(came: Accumulation, request_body: Mapping[str, Any]) -> Flaw | None:
+def _flaw_of_refusal(came: Accumulation) -> Flaw | None:
+    """A refusal in the form of OpenAI's models, in the place of the text."""
+    refusal = came.unknown.get("refusal")
+    if not refusal or not isinstance(refusal, str) or came.text or came.calls:
+        return None
+    return Flaw(CFDeepSeekContentBlockedError, f"the model refused: {refusal:.500}", _REFUSED)
+
+
+def _flaw_of_calls(
+    came: Accumulation, request_body: Mapping[str, Any], *, wants_call: bool
+) -> Flaw | None:
     if came.calls:
         # Markup in the text beside them is a remnant.
         return _flaw_of_made_calls(came)
@@ -95,11 +109,8 @@ def _flaw_of_calls(came: Accumulation, request_body: Mapping[str, Any]) -> Flaw 
         return Flaw(CFDeepSeekEmptyResponseError, message)
     is_forced = _is_forced(request_body)
     # In a response without text the call may have been under way: its markup comes first.
-    if (
-        came.finish_reason == "length"
-        and request_body.get("tools")
-        and (is_forced or not came.text)
-    ):
+    may_be_call = bool(request_body.get("tools")) and (is_forced or wants_call or not came.text)
+    if came.finish_reason == "length" and may_be_call:
         return _cut("the response was cut before its tool call began (finish_reason length)")
     if not is_forced:
         return None

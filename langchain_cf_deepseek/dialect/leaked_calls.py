@@ -9,6 +9,7 @@ https://github.com/sgl-project/sglang/issues/32539
 import json
 import re
 from collections.abc import Collection
+from typing import Any
 
 # The bars of special tokens: full-width, doubled, or the ASCII ones of a careless detokenizer.
 _BARS = r"[|\uff5c\u2016\u2223\u2225\uffe8]+"
@@ -16,29 +17,43 @@ _TAG = re.compile(
     rf"""
     <\s*(?P<closing>/)?\s*
     (?:
-        {_BARS}\s*(?P<closing_inside>/)?\s*DSML[^<>]*     # V3.2 and later: <|DSML|invoke name="f">
-      | {_BARS}\s*tool[^<>]*                              # V3: <|tool_calls_begin|>
-      | tool\u2581[^<>]*                                  # the same, its bars lost
-      | (?:\w+:)?(?:function|tool)[_\ ]calls?\s*          # the bars and their word lost
-      | (?:\w+:)?invoke(?:\s+name\s*=[^<>]*)?
+        (?P<dsml>{_BARS}\s*(?P<closing_inside>/)?\s*DSML[^<>]*)  # V3.2 on: <|DSML|invoke name="f">
+      | (?P<token>(?:{_BARS}\s*tool|tool\u2581)[^<>]*)           # V3: <|tool_calls_begin|>
+      | (?:\w+:)?(?:function|tool)[_\ ]calls?\s*                 # the bars and their word lost
+      | (?:\w+:)?(?P<invoke>invoke)(?:\s+name\s*=[^<>]*)?
       | function\s*=[^<>]*
     )
     (?:>|\Z)
+    | \[(?P<end>END_)?TOOL_(?:REQUEST|CALLS)\]
     """,
     re.IGNORECASE | re.VERBOSE,
 )
 _NAME = re.compile(r"""(?:name\s*=\s*|function\s*=\s*)["']?(?P<name>[\w-]+)""")
 
-# Code, in which markup is explained: a fence, closed or cut off, or backticks.
-_CODE = re.compile(r"```.*?(?:```|\Z)|``[^\n]+?``|`[^`\n]+`", re.DOTALL)
+# Code and quotations, in which markup is explained: a fence of any length, closed or cut off,
+# backticks, HTML, indented and quoted lines.
+_CODE = re.compile(
+    r"""
+    ^[ ]{0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)
+    | <(?P<html>pre|code)\b[^>]*>.*?</(?P=html)>
+    | ^(?:[ ]{4}|\t|[ ]{0,3}>[ ])[^\n]*
+    | ``[^\n]+?`` | `[^`\n]+`
+    """,
+    re.DOTALL | re.MULTILINE | re.VERBOSE,
+)
 _FENCED = re.compile(r"```\w*\n(.*)```", re.DOTALL)
+
+# What a server leaves at the end: <|end_of_sentence|>, <|im_end|>.
+_END_TOKENS = re.compile(rf"(?:\s*<{_BARS}[^<>]*(?:end|eos|eot)[^<>]*>)+\s*\Z", re.IGNORECASE)
 
 # A tag inside a sentence follows a word and a space, or a quotation mark. As markup it begins a
 # line, or stands behind a whole sentence, another tag, or a word without a space.
 _BEFORE_MARKUP = re.compile(
-    r"""(?:\A|\n|[>.!?:;\u2026\u3002\uff01\uff1a\uff1f])\s*\Z|[^\s"'(\[]\Z"""
+    r"""(?:\A|\n|[>.!?:;\u2026\u3002\uff01\uff1a\uff1f])\s*\Z | [^\s"'(\[]\Z""", re.VERBOSE
 )
-_AFTER_MARKUP = re.compile(r"\s*(?:<|\Z)|[ \t]*\n")
+_AFTER_MARKUP = re.compile(r"\s*(?:[<{\[]|\Z)|[ \t]*\n")
+_AFTER_TOKEN = re.compile(r"[a-zA-Z]")
+_NEAR = 200
 
 
 def holds_leaked_call(text: str, tools: Collection[str]) -> bool:
@@ -50,55 +65,106 @@ def holds_leaked_call(text: str, tools: Collection[str]) -> bool:
         text: The text or the reasoning of a response.
         tools: The names of the tools that the model could call.
     """
-    return _is_call_as_json(text, tools) or _holds_markup(text, tools)
+    text = text if _TOKEN_WITH_TOOL.search(text[-_NEAR:]) else _END_TOKENS.sub("", text)
+    return _is_call_as_text(text.strip(), tools) or _holds_markup(text, tools)
+
+
+# An end token that is of a call itself: <|tool_calls_end|>.
+_TOKEN_WITH_TOOL = re.compile(rf"<{_BARS}\s*(?:tool|/?\s*DSML)[^<>]*>\s*\Z", re.IGNORECASE)
 
 
 def _holds_markup(text: str, tools: Collection[str]) -> bool:
-    if "<" not in text:
+    if "<" not in text and "[" not in text:
         return False
     text = _CODE.sub(" ", text)
-    tags = list(_TAG.finditer(text))
-    markup = list(filter(_is_markup, tags))
+    tags = [tag for tag in _TAG.finditer(text) if not _is_foreign(tag, tools)]
+    markup = [tag for tag in tags if _is_markup(tag, tools)]
     if not markup:
         return False
-    last = markup[-1]
-    is_opening = not (last["closing"] or last["closing_inside"])
+    first, last = markup[0], markup[-1]
+    is_opening = not (last["closing"] or last["closing_inside"] or last["end"])
     ends_in_markup = is_opening or not text[last.end() :].strip()
-    # What follows the call of a tool that exists is made up: the tool has not run.
-    return ends_in_markup or any(name in tools for name in map(_name_in, tags))
+    # What follows a call is made up: the tool has not run.
+    special = [tag for tag in markup if tag["dsml"] or tag["token"]]
+    called = text[max(first.start() - _NEAR, 0) : last.end() + _NEAR]
+    return ends_in_markup or len(special) > 1 or any(_names(called, tool) for tool in tools)
 
 
-def _is_markup(tag: re.Match[str]) -> bool:
+def _is_foreign(tag: re.Match[str], tools: Collection[str]) -> bool:
+    """Return whether a tag without bars is of another XML: it names something that is no tool."""
+    if not tag["invoke"]:
+        return False
+    opening = tag if not tag["closing"] else _opening_of(tag)
+    name = _NAME.search(opening[0]) if opening else None
+    return name is not None and name["name"] not in tools
+
+
+def _opening_of(closing: re.Match[str]) -> re.Match[str] | None:
+    before = closing.string[: closing.start()]
+    opened = [tag for tag in _TAG.finditer(before) if tag["invoke"] and not tag["closing"]]
+    return opened[-1] if opened else None
+
+
+def _is_markup(tag: re.Match[str], tools: Collection[str]) -> bool:
     text = tag.string
     line_start = text.rfind("\n", 0, tag.start()) + 1
-    before = text[max(line_start - 1, 0) : tag.start()]
-    return bool(_BEFORE_MARKUP.search(before) and _AFTER_MARKUP.match(text, tag.end()))
+    if not _BEFORE_MARKUP.search(text[max(line_start - 1, 0) : tag.start()]):
+        return False
+    if _AFTER_MARKUP.match(text, tag.end()) or text.startswith(tuple(tools), tag.end()):
+        return True
+    return bool(tag["token"] and _AFTER_TOKEN.match(text, tag.end()))
 
 
-def _name_in(tag: re.Match[str]) -> str:
-    found = _NAME.search(tag[0])
-    return found["name"] if found else ""
+def _names(text: str, tool: str) -> bool:
+    return bool(tool) and re.search(rf"(?<![\w-]){re.escape(tool)}(?![\w-])", text) is not None
 
 
-def _is_call_as_json(text: str, tools: Collection[str]) -> bool:
-    text = text.strip()
+def _is_call_as_text(text: str, tools: Collection[str]) -> bool:
+    """Return whether a whole text is a call without any tag, or several."""
     if fenced := _FENCED.fullmatch(text):
-        text = fenced[1]
-    if not tools or not text.startswith(("{", "[")):
+        text = fenced[1].strip()
+    if text.startswith(("{", "[")):
+        values = _json_values(text)
+        return bool(values) and all(_is_call(value, tools) for value in values)
+    # `get_weather{"city": "Paris"}`, and V3's form with its special tokens lost.
+    text = text.removeprefix("functions.").removeprefix("function").lstrip()
+    name = next((tool for tool in tools if tool and text.startswith(tool)), None)
+    if name is None:
         return False
+    rest = text[len(name) :].strip()
+    if fenced := _FENCED.fullmatch(rest):
+        rest = fenced[1].strip()
+    values = _json_values(rest)
+    return len(values) == 1 and isinstance(values[0], dict)
+
+
+def _json_values(text: str) -> list[Any]:
+    """Return the JSON values that a text consists of; none where it holds anything else."""
+    values = []
     try:
-        value = json.loads(text, strict=False)
+        while text:
+            value, end = _DECODER.raw_decode(text)
+            values.append(value)
+            text = text[end:].lstrip(" \t\r\n,;")
     except (ValueError, RecursionError):
+        return []
+    return values
+
+
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def _is_call(value: Any, tools: Collection[str]) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(_is_call(entry, tools) for entry in value)
+    if not isinstance(value, dict):
         return False
-    calls = value if isinstance(value, list) else [value]
-    return bool(calls) and all(_is_call(call, tools) for call in calls)
-
-
-def _is_call(value: object, tools: Collection[str]) -> bool:
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        value = value["function"]
-    return (
-        isinstance(value, dict)
-        and value.get("name") in tools
-        and isinstance(value.get("arguments", value.get("parameters")), dict)
-    )
+    for key in ("tool_calls", "tool_call", "function_call", "function"):
+        if isinstance(value.get(key), dict | list):
+            return _is_call(value[key], tools)
+    if not isinstance(value.get("name"), str) or value["name"] not in tools:
+        return False
+    arguments = value.get("arguments", value.get("parameters"))
+    # The description of a tool has a schema in the place of arguments.
+    is_schema = isinstance(arguments, dict) and arguments.get("type") == "object"
+    return isinstance(arguments, dict | str) and not (is_schema and "properties" in arguments)

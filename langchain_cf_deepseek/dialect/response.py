@@ -63,13 +63,17 @@ class ResponseReader:
         """
         self._response: Any = None
         self._request_body: Mapping[str, Any] = {}
+        self._wants_call = False
+        self._is_streaming = False
         self._as_blocks = as_blocks
         self._came = Accumulation()
         self._opening: dict[str, Any] | None = None
         self._is_reasoning_key_told = False
         self._block_number = count()
 
-    def begin(self, response: Any, request_body: Mapping[str, Any]) -> None:
+    def begin(
+        self, response: Any, request_body: Mapping[str, Any], *, wants_call: bool = False
+    ) -> None:
         """Begin to read the response to a request.
 
         The response to a further request adds to the same message: what a response says once is
@@ -78,9 +82,11 @@ class ResponseReader:
         Args:
             response: The HTTP response, for the gateway's metadata and for errors.
             request_body: What was sent.
+            wants_call: Whether a tool call was asked for that the request could not force.
         """
         self._response = response
         self._request_body = request_body
+        self._wants_call = wants_call
         self._came.begin()
 
     @property
@@ -101,6 +107,9 @@ class ResponseReader:
         """
         with self._typed_errors():
             choice = _first_choice(completion)
+            if not any(choice.get(key) is not None for key in ("message", "delta", "text")):
+                msg = "a choice without a message"
+                raise TypeError(msg)
             self._came.add(completion, choice)
             self._came.close()
             if self._opening is None:
@@ -138,6 +147,7 @@ class ResponseReader:
         Raises:
             CFDeepSeekError: The event is malformed.
         """
+        self._is_streaming = True
         try:
             return self._chunk(event)
         except _MALFORMED as cause:
@@ -200,23 +210,25 @@ class ResponseReader:
             )
 
     @contextmanager
-    def streamed(self) -> Iterator[None]:
-        """Hold while the events are read: what fails then keeps what came before.
+    def kept(self) -> Iterator[None]:
+        """Hold while a request is sent and its response read: a failure keeps what came before.
 
         A stream that is lost after its finish is not lost.
 
         Raises:
-            CFDeepSeekError: Reading failed.
+            CFDeepSeekError: Sending or reading failed.
         """
         try:
             yield
         except CFDeepSeekError as error:
-            lost_after_finish = self._came.finish_reason is not None and isinstance(
-                error, CFDeepSeekIncompleteStreamError | CFDeepSeekTimeoutError
-            )
-            if not lost_after_finish:
-                self._completed(error)
+            is_finished = self._is_streaming and self._came.finish_reason is not None
+            is_lost = isinstance(error, CFDeepSeekIncompleteStreamError | CFDeepSeekTimeoutError)
+            if not (is_finished and is_lost):
+                if self._response is not None and error.raw_message is None:
+                    self._completed(error)
                 raise
+        finally:
+            self._is_streaming = False
 
     def check(self) -> None:
         """Say whether what came is a valid completion.
@@ -229,7 +241,7 @@ class ResponseReader:
             body = {"error": self._came.failure}
             raise self._completed(error_from_response(self._response, body=body))
         with self._typed_errors():
-            flaw = find_flaw(self._came, self._request_body)
+            flaw = find_flaw(self._came, self._request_body, wants_call=self._wants_call)
         if flaw:
             error = error_of_answer(
                 flaw.error, flaw.message, self._response, origin=flaw.origin, hint=flaw.hint

@@ -81,9 +81,11 @@ class CollectedCall:
         """Return the arguments to hand on now.
 
         LangChain adds up the chunks and parses the sum, and takes neither blanks nor `null` for "no
-        arguments": they are kept back until more comes.
+        arguments": they are kept back until more comes. So is `{}`, which some servers send first
+        as a placeholder; without arguments a call is complete.
         """
-        if _NO_ARGUMENTS[1].startswith(self.arguments.strip()):
+        text = self.arguments.strip()
+        if any(nothing.startswith(text) for nothing in ("null", "{}")):
             return ""
         text, self.unsent = self.unsent, ""
         return text
@@ -117,7 +119,15 @@ class ToolCallCollector:
         chunk of a call only, since adding up would double them.
         """
         name, arguments = _function_of(wire)
-        call = self._call_of(wire, name, has_arguments=bool(arguments))
+        call = self._repeated(wire, name, arguments)
+        if call is None:
+            call = self._call_of(wire, name, has_arguments=bool(arguments))
+        elif isinstance(arguments, str):
+            if call.arguments.strip() == "{}":
+                call.arguments = call.unsent = ""
+            arguments = arguments.removeprefix(call.arguments)
+        else:
+            arguments = None
         return self._add(wire, call, name, arguments)
 
     def _add(
@@ -151,6 +161,24 @@ class ToolCallCollector:
                     )
                 )
         return whole, broken
+
+    def _repeated(
+        self, wire: Mapping[str, Any], name: str, arguments: object
+    ) -> CollectedCall | None:
+        """Return the call that a piece says again, as far as it came or further, with id and name.
+
+        Some servers close a stream with a summary of its calls, and some send snapshots that grow.
+        """
+        server_id = _id_of(wire)
+        for call in self._calls if server_id and name and arguments else ():
+            if call.server_id == server_id and call.name == name:
+                text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+                told = call.arguments.strip()
+                if told and (told == "{}" or text.strip().startswith(told)):
+                    return call
+                if not isinstance(arguments, str) and call.is_object and _same(text, told):
+                    return call
+        return None
 
     def _begin(self, wire: Mapping[str, Any]) -> CollectedCall:
         server_id = _id_of(wire)
@@ -190,6 +218,10 @@ class ToolCallCollector:
         # With nothing else to tell them apart: another name is another call.
         is_split_name = latest.server_id and not server_id and not latest.arguments
         return latest if is_split_name and not has_arguments else None
+
+
+def _same(text: str, other: str) -> bool:
+    return bool(json.loads(text) == json.loads(other))
 
 
 def _id_of(wire: Mapping[str, Any]) -> str | None:

@@ -69,7 +69,7 @@ def test_events_become_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -
     def chunks() -> list[ChatGenerationChunk]:
         reader = ResponseReader(as_blocks=as_blocks)
         reader.begin(_response(200), {"model": "deepseek-flash"})
-        with reader.streamed():
+        with reader.kept():
             read = [reader.chunk(event) for event in sent]
         return [chunk for chunk in [*read, reader.closing_chunk()] if chunk]
 
