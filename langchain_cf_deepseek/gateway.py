@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from langchain_cf_deepseek.redaction import construct
+
 _MONTH = 30 * 24 * 3600
 _MAX_METADATA = 5
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]+")
@@ -131,7 +133,7 @@ class GatewayOptions(BaseModel):
         ```
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     skip_cache: bool | None = None
     """Do not read this answer from the gateway's cache."""
@@ -211,6 +213,9 @@ class GatewayOptions(BaseModel):
 
     no_session_affinity: bool | None = None
     """Auto Router: choose anew for every request."""
+
+    def __init__(self, **options: Any) -> None:
+        construct(super().__init__, **options)
 
     @classmethod
     def of(cls, options: "GatewayOptions | Mapping[str, Any] | None") -> "GatewayOptions":

@@ -19,7 +19,7 @@ class UnloggedText(str):
         return "'**********'"
 
 
-def merge_headers(*sources: Mapping[str, Any] | None) -> dict[str, str]:
+def merge_headers(*sources: Mapping[Any, Any] | None) -> dict[str, str]:
     """Return the headers of all `sources`; of one name, in whatever case, the last one counts.
 
     Raises:
@@ -28,6 +28,9 @@ def merge_headers(*sources: Mapping[str, Any] | None) -> dict[str, str]:
     merged: dict[str, tuple[str, str]] = {}
     for source in sources:
         for name, value in (source or {}).items():
+            if not isinstance(name, str):
+                msg = f"header {name!r:.100}: the name must be text, not a {type(name).__name__}."
+                raise ValueError(msg)  # noqa: TRY004 - the name is what is wrong
             text = value.get_secret_value() if isinstance(value, SecretStr) else value
             if not isinstance(text, str):
                 msg = f"header {name!r}: the value must be text, not a {type(text).__name__}."

@@ -24,6 +24,7 @@ from langchain_cf_deepseek.log_calls import (
     sync_client,
     typed_errors,
 )
+from langchain_cf_deepseek.redaction import construct
 from langchain_cf_deepseek.routing import (
     check_account_id,
     check_credential,
@@ -108,6 +109,9 @@ class GatewayLogs(BaseModel):
     Cloudflare writes logs after the answer: most are there at once, some half a second or a few
     seconds later.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        construct(super().__init__, **settings)
 
     @model_validator(mode="before")
     @classmethod

@@ -2,8 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 
 _CREDENTIAL_HEADER = re.compile(
     r"cf-aig-authorization|(?!cf-aig-).*(authorization|token|secret|key|cookie)", re.IGNORECASE
@@ -18,6 +22,9 @@ _MASK = "**********"
 
 # A shorter value is no credential, and would be found in any text.
 _SHORTEST_SECRET = 8
+
+# The names that a setting may have are shorter, and keys and tokens longer.
+_LONGEST_SHOWN = 32
 
 # A copied body is no longer encoded, and cookies are nobody's business.
 _NOT_COPIED = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
@@ -82,3 +89,46 @@ def bare_response(response: Any, body: object, secrets: list[str]) -> Any:
         content=text.encode(errors="replace"),
         request=bare_request(response.request),
     )
+
+
+def shown(value: Any) -> str:
+    """Return a refused value as a message shows it: of what may be a token, the length."""
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        return f"a text of {len(value)} characters"
+    return f"{value!r:.200}"
+
+
+def construct(init: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Call the `__init__` of a pydantic model, whose errors then hold no value that it was given.
+
+    A token may have been pasted into any field.
+
+    Raises:
+        pydantic.ValidationError: An argument is missing or malformed.
+    """
+    try:
+        init(*args, **kwargs)
+    except ValidationError as error:
+        failure = _without_input(error)
+    else:
+        return
+    raise failure
+
+
+def _without_input(error: ValidationError) -> ValidationError:
+    faults = error.errors(include_input=False, include_url=False)
+    details = [
+        InitErrorDetails(
+            type=_error_type(fault["type"], fault["msg"]),
+            loc=fault["loc"],
+            input=_MASK,
+            ctx=fault.get("ctx", {}),
+        )
+        for fault in faults
+    ]
+    return ValidationError.from_exception_data(error.title, details, hide_input=True)
+
+
+def _error_type(name: str, message: str) -> Any:
+    known = name in get_args(ErrorType)
+    return name if known else PydanticCustomError(name, message)

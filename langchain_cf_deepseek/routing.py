@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from langchain_cf_deepseek.headers import UnloggedText
+from langchain_cf_deepseek.redaction import shown
 
 Routing: TypeAlias = Literal["provider-native", "unified", "compat"]
 """Which door of Cloudflare a request takes."""
@@ -162,9 +163,9 @@ class RouteSettings:
             )
         else:
             msg = (
-                f"`model` {self.model!r} is none of the names that lead to DeepSeek: use one like "
-                "'deepseek-flash', or on unified and compat also 'dynamic/<route>', '@cf/...', "
-                "'custom-<slug>/...' or 'cloudflare/auto'."
+                f"`model` {shown(self.model)} is none of the names that lead to DeepSeek: use one "
+                "like 'deepseek-flash', or on unified and compat also 'dynamic/<route>', "
+                "'@cf/...', 'custom-<slug>/...' or 'cloudflare/auto'."
             )
         raise ValueError(msg)
 
@@ -276,13 +277,22 @@ def checked_url(url: str, named: str, *, example: str) -> str:
         ValueError: It is malformed, or would send credentials in clear to another machine.
     """
     url = url.rstrip("/")
+    if re.search(r"[^\x21-\x7e]", url):
+        msg = f"{named} must be a whole URL such as {example}."
+        raise ValueError(msg)
+    # The errors of the library show what they are about, which may be a pasted token.
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        msg = f"{named} is not a URL: {error}."
+        host = parts.hostname
+    except ValueError:
+        msg = f"{named} is not a URL: Invalid IPv6 URL."
         raise ValueError(msg) from None
-    if parts.scheme not in {"http", "https"} or not host or re.search(r"[^\x21-\x7e]", url):
+    try:
+        _ = parts.port
+    except ValueError:
+        msg = f"{named} is not a URL: its port must be a number up to 65535."
+        raise ValueError(msg) from None
+    if parts.scheme not in {"http", "https"} or not host:
         msg = f"{named} must be a whole URL such as {example}."
         raise ValueError(msg)
     if parts.username or parts.password:
@@ -292,6 +302,6 @@ def checked_url(url: str, named: str, *, example: str) -> str:
         msg = f"{named} must end before '?' and '#': use `default_query` for a query."
         raise ValueError(msg)
     if parts.scheme == "http" and host not in THIS_MACHINE:
-        msg = f"{named} must use https: credentials travel in clear over http to {host!r}."
+        msg = f"{named} must use https: credentials travel in clear over http to {shown(host)}."
         raise ValueError(msg)
     return url

@@ -2,12 +2,14 @@
 
 import difflib
 import os
+import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
 from langchain_cf_deepseek.profiles import is_default_profile
+from langchain_cf_deepseek.redaction import shown
 from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES
 
 VARIABLES = {
@@ -35,6 +37,13 @@ _REFUSED = {
     "use_previous_response_id": "it needs OpenAI's Responses API",
     "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
 }
+
+
+# What the HTTP library takes: connect and read, or write and pool as well.
+_PAIR, _ALL_BOUNDS = 2, 4
+
+LONGEST_WAIT = threading.TIMEOUT_MAX
+"""Seconds; what is above it, no operating system can wait for."""
 
 
 def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
@@ -71,12 +80,47 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             raise ValueError(msg)
 
 
-def complaint(error: ValidationError) -> str:
-    """Return what the first fault of a model's settings is, without pydantic's decoration."""
-    first = error.errors()[0]
-    if first["type"] == "value_error":
-        return str(first["msg"]).removeprefix("Value error, ")
-    return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}."
+def check_timeout(timeout: Any, name: str) -> None:
+    """Refuse a timeout that no socket can wait for.
+
+    Args:
+        timeout: Seconds, a (connect, read) pair, a `Timeout` of the HTTP library, or `None`.
+        name: What a complaint calls it.
+
+    Raises:
+        ValueError: It is not one of these, or infinite, NaN or below zero.
+    """
+    bounds = timeout.as_dict().values() if hasattr(timeout, "as_dict") else timeout
+    if not isinstance(timeout, tuple) and bounds is timeout:
+        bounds = (timeout, timeout)
+    if not _PAIR <= len(bounds) <= _ALL_BOUNDS or not all(map(_is_bound, bounds)):
+        msg = (
+            f"`{name}` must be seconds of at least 0, a (connect, read) pair or a `Timeout` of the "
+            f"HTTP library, each bound finite or None, not {shown(timeout)}."
+        )
+        raise ValueError(msg)
+
+
+def _is_bound(value: Any) -> bool:
+    if value is None:
+        return True
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= LONGEST_WAIT
+
+
+def complaint(error: ValidationError, named: str = "") -> str:
+    """Return what the first fault that pydantic found is, without pydantic's decoration.
+
+    Args:
+        error: The error.
+        named: What was validated; stands in front of the field.
+    """
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    where = ".".join(filter(None, [named, *map(str, first["loc"])]))
+    if not where or f"`{where}`" in message:
+        return f"{message}."
+    return f"`{where}`: {message}."
 
 
 def hide_secrets(

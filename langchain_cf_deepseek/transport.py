@@ -20,6 +20,7 @@ from anyio import EndOfStream  # a dependency of every HTTP library that the SDK
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.certificates import SET_CERTIFICATES, UNTRUSTED, is_untrusted
+from langchain_cf_deepseek.client_errors import refused_before_sending
 from langchain_cf_deepseek.encoding import encode
 from langchain_cf_deepseek.error_rules import (
     ROUTING_EXTENSION,
@@ -76,6 +77,9 @@ class WireRequest:
 
     http_client: Any = None
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
+
+    lifted_tool_choice: str | dict[str, Any] | None = None
+    """The forced tool choice that was asked for, and is not sent because the model thinks."""
 
 
 class Transport:
@@ -284,6 +288,7 @@ class _Attempts:
         return True
 
 
+@refused_before_sending()
 def _built(client: Any, request: WireRequest) -> Any:
     """Return `request` as one of the client's HTTP library."""
     return client.build_request(

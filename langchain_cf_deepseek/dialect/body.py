@@ -16,6 +16,7 @@ from langchain_cf_deepseek.dialect.parameters import PARAMETERS, check_parameter
 from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
+from langchain_cf_deepseek.redaction import shown
 
 Json = dict[str, Any]
 
@@ -33,6 +34,7 @@ def build_body(
     *,
     has_beta: bool,
     sees_images: bool,
+    result_tool: str | None = None,
 ) -> Json:
     """Return the body of one request.
 
@@ -42,6 +44,8 @@ def build_body(
         messages: The conversation.
         has_beta: Whether the way to DeepSeek has a beta path.
         sees_images: Whether the model has vision.
+        result_tool: The tool whose arguments are a structured result, so that JSON mode can take
+            its place.
 
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
@@ -55,6 +59,8 @@ def build_body(
     body = _merged(_one_spelling(defaults), _one_spelling(call))
     _check_limits(body)
     check_parameters(body)
+    if result_tool is not None and _is_asked_to_think(body):
+        _ask_for_result_as_json(body, result_tool)
     _unforce_tool_choice(body)
     body["messages"] = to_wire(
         messages,
@@ -82,16 +88,16 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     if isinstance(thinking, str):
         body["thinking"] = thinking = {"type": thinking}
     elif thinking is not None and not isinstance(thinking, Mapping):
-        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking!r}."
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {shown(thinking)}."
         raise ValueError(msg)
     elif thinking and thinking.get("type") == "disabled":
         body["thinking"] = thinking = _DISABLED
     effort = body.get("reasoning_effort")
     if effort is not None and effort not in _EFFORTS:
-        msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {effort!r}."
+        msg = f"`reasoning_effort` must be one of {', '.join(_EFFORTS)}, not {shown(effort)}."
         raise ValueError(msg)
     if thinking is not None and thinking.get("type") not in ("enabled", "disabled", "adaptive"):
-        msg = f"`thinking` must be 'enabled' or 'disabled', not {thinking.get('type')!r}."
+        msg = f"`thinking` must be 'enabled' or 'disabled', not {shown(thinking.get('type'))}."
         raise ValueError(msg)
     if effort == "none":
         if thinking is not None and thinking != _DISABLED:
@@ -150,17 +156,49 @@ def _unforce_tool_choice(body: Json) -> None:
             choice = "auto"
             warn_once(
                 "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
-                "as 'auto', and the model may answer without a tool. Set thinking='disabled' to "
-                "force the tool."
+                "as 'auto', and where the model answers without a tool, a second request forces "
+                "it without thinking. Set thinking='disabled' to force it at once."
             )
         else:
             body["thinking"] = _DISABLED
     body["tool_choice"] = choice
 
 
-def asks_to_think(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
-    """Return whether a user asks for thinking, rather than leaving it at DeepSeek's default."""
-    return _is_asked_to_think(_merged(_one_spelling(defaults), _one_spelling(call)))
+def lifted_tool_choice(asked: Any, body: Json) -> str | Json | None:
+    """Return the forced choice that was asked for and is sent as 'auto', in DeepSeek's form."""
+    choice = _tool_choice(asked)
+    is_lifted = choice not in (None, *_UNFORCED) and body.get("tool_choice") == "auto"
+    return choice if is_lifted else None
+
+
+def forced_body(body: Json, choice: str | Json, text: str) -> Json:
+    """Return the body that forces a tool call after the model has thought and answered in text.
+
+    Args:
+        body: What was sent, with the choice lifted.
+        choice: The choice.
+        text: The answer.
+    """
+    forced = {name: value for name, value in body.items() if name != "reasoning_effort"}
+    answer = {"role": "assistant", "content": text}
+    return forced | {
+        "messages": [*body["messages"], answer],
+        "thinking": _DISABLED,
+        "tool_choice": choice,
+    }
+
+
+def _ask_for_result_as_json(body: Json, result_tool: str) -> None:
+    """Ask for a structured result in JSON mode, which goes together with thinking."""
+    tools = body.pop("tools", [])
+    functions = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
+    function = functions[result_tool]
+    if others := [tool for tool in tools if tool.get("function") is not function]:
+        body["tools"] = others
+    body.pop("tool_choice", None)
+    told = {key: function[key] for key in ("description",) if function.get(key)}
+    schema = {"title": result_tool, **told, **(function.get("parameters") or {})}
+    body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 def _is_asked_to_think(body: Json) -> bool:

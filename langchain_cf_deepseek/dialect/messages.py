@@ -31,6 +31,9 @@ from langchain_cf_deepseek.encoding import complaint
 UNKNOWN_KEYS = "deepseek"
 """Where `additional_kwargs` keeps what an answer holds beyond the documented keys."""
 
+REASONING_KEY = "reasoning_key"
+"""Where `response_metadata` keeps the server's word for `reasoning_content`, if it has another."""
+
 DOCUMENTED_KEYS = frozenset(
     {
         "content",
