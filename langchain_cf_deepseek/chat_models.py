@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from operator import is_
 from typing import Any, Literal, Self
 
 import openai
@@ -19,7 +20,7 @@ from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
-from langchain_core.prompt_values import PromptValue
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
@@ -38,13 +39,15 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.client_errors import refused_before_sending
+from langchain_cf_deepseek.dialect.assistant_turns import MODEL_PROVIDER
 from langchain_cf_deepseek.dialect.body import (
     build_body,
     forced_body,
     lifted_tool_choice,
     needs_beta,
 )
-from langchain_cf_deepseek.dialect.response import MODEL_PROVIDER, ResponseReader
+from langchain_cf_deepseek.dialect.messages import traceable
+from langchain_cf_deepseek.dialect.response import ResponseReader
 from langchain_cf_deepseek.failed_calls import message_traced, usage_reported
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
@@ -750,7 +753,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @override
     @refused_before_sending()
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        return super()._convert_input(model_input)
+        prompt = super()._convert_input(model_input)
+        if not isinstance(prompt, ChatPromptValue):
+            return prompt
+        messages = traceable(prompt.messages)
+        unchanged = all(map(is_, messages, prompt.messages))
+        return prompt if unchanged else ChatPromptValue(messages=messages)
 
     @refused_before_sending()
     def _wire_request(

@@ -4,6 +4,8 @@ import json
 import reprlib
 from typing import Any
 
+from langchain_cf_deepseek.surrogates import join_surrogates
+
 # Deeper than any body goes, and the end of one that holds itself.
 _DEEPEST_NAMED = 32
 
@@ -41,9 +43,31 @@ def complaint(value: Any, place: str = "") -> str:
     return f"`{place.removeprefix('.')}` cannot be sent: JSON in UTF-8 has no form for {shown}."
 
 
+def json_text(value: Any) -> str:
+    """Return the JSON of a value for a model to read; what JSON has no form for, as Python has it.
+
+    Raises:
+        ValueError: It is nested too deeply, or a number too long, to be written at all.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return str(value)
+
+
+def utf8(text: str) -> bytes:
+    """Return a text in UTF-8: two halves of a surrogate pair are one character, one is U+FFFD.
+
+    Models write a lone half now and then, tools repeat it, and DeepSeek refuses it.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return join_surrogates(text).encode()
+
+
 def _encoded(value: Any) -> bytes | None:
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode()
+        return utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         return None

@@ -137,13 +137,6 @@ def test_a_message_goes_out_in_deepseeks_form(
             ),
         ),
         (
-            AIMessage([IMAGE]),
-            (
-                "a content block of type 'image_url' cannot be sent: an assistant turn takes text, "
-                "reasoning and tool calls."
-            ),
-        ),
-        (
             HumanMessage([{"type": "image_url", "image_url": {"url": "ftp://x/y.png"}}]),
             "an image needs an http(s) URL, a data URL, base64 data with its `mime_type`",
         ),

@@ -239,6 +239,8 @@ def _ask_for_json(body: Json) -> None:
     wanted = body.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, Mapping) else "json_schema"
     if wanted is None or kind == "text":
+        # The default, which said aloud DeepSeek refuses beside strict tools.
+        body.pop("response_format", None)
         return
     if kind != "json_object":
         schema = _wanted_schema(wanted)

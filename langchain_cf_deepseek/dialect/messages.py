@@ -4,7 +4,7 @@ https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -16,17 +16,19 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from langchain_cf_deepseek.dialect.assistant_turns import Turn, read_turn
 from langchain_cf_deepseek.dialect.content import (
-    TEXT_ONLY,
-    TEXTS,
-    TOLD,
-    TOLD_BLINDLY,
-    Part,
-    content_of,
-    text_of,
-    unknown_block,
+    IMAGE_NEEDS,
+    as_text,
+    image_in_file,
+    is_broken_image,
+    is_rewritten_row,
+    result_content,
+    system_content,
+    user_content,
 )
 from langchain_cf_deepseek.encoding import complaint
+from langchain_cf_deepseek.notices import warn_once
 
 UNKNOWN_KEYS = "deepseek"
 """Where `additional_kwargs` keeps what an answer holds beyond the documented keys."""
@@ -58,17 +60,6 @@ _KIND_OF_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
 }
 _REMINDER = "latest_reminder"
 
-# Blocks of an assistant turn that its `tool_calls` repeat, and where they keep the id of the call.
-_ID_OF_CALL = {
-    "tool_call": "id",
-    "tool_call_chunk": "id",
-    "invalid_tool_call": "id",
-    "tool_use": "id",  # Anthropic's
-    "function_call": "call_id",  # that of OpenAI's Responses API
-}
-_REASONING = ("reasoning", "thinking")
-_ASSISTANT_TAKES = "an assistant turn takes text, reasoning and tool calls"
-
 
 def to_wire(
     messages: Sequence[BaseMessage], *, send_reasoning: bool, sees_images: bool
@@ -85,66 +76,97 @@ def to_wire(
     Raises:
         ValueError: DeepSeek has no form for a message or block; the text names it.
     """
-    wire = []
+    wire: list[dict[str, Any]] = []
+    left_out: set[str] = set()
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    last_question = max(
+        (place for place, message in enumerate(messages) if isinstance(message, HumanMessage)),
+        default=-1,
+    )
     for index, message in enumerate(messages):
         try:
-            wire.append(_message(message, send_reasoning=send_reasoning, sees_images=sees_images))
+            if isinstance(message, ChatMessage) and message.role != _REMINDER:
+                message = _of_its_role(message)  # noqa: PLW2901 - it stands for the other
+            if isinstance(message, AIMessage):
+                turn = read_turn(message)
+                left_out |= turn.left_out
+                said = _assistant(message, turn, answered)
+                if send_reasoning:
+                    is_checked = index > last_question
+                    said |= _reasoning(message, turn, is_checked=is_checked)
+                wire.append(said)
+            else:
+                wire.append(_message(message, sees_images=sees_images))
         except ValueError as error:
-            msg = f"messages[{index}] ({type(message).__name__}): {error}"
+            msg = f"messages[{index}] ({type(messages[index]).__name__}): {error}"
             raise ValueError(msg) from None
     for index, earlier in enumerate(wire[:-1]):
         if "prefix" in earlier:
             msg = f"messages[{index}]: only the last message can be a `prefix`; take the mark off."
             raise ValueError(msg)
+    if left_out:
+        warn_once(
+            f"content blocks of the types {', '.join(sorted(left_out))} in assistant turns are "
+            "left out: DeepSeek has no form for them."
+        )
     return wire
+
+
+def traceable(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return `messages` as LangChain can take them through its tracers and its standard form.
+
+    Tracers read images before a model is asked, and fail for one that is none.
+
+    Raises:
+        ValueError: A user sends such an image.
+    """
+    return [
+        message if isinstance(message.content, str) else _traceable(index, message)
+        for index, message in enumerate(messages)
+    ]
+
+
+def _traceable(index: int, message: BaseMessage) -> BaseMessage:
+    content: list[Any] = []
+    for block in message.content:
+        broken = is_broken_image(block)
+        if isinstance(message, ToolMessage) and (broken or is_rewritten_row(block)):
+            content.append(as_text(block) if isinstance(block, dict) else block)
+        elif broken and isinstance(message, AIMessage):
+            content.append({"type": "non_standard", "value": block})
+        elif broken:
+            msg = f"messages[{index}] ({type(message).__name__}): {IMAGE_NEEDS}"
+            raise ValueError(msg)
+        else:
+            content.append(image_in_file(block) or block)
+    return (
+        message if content == message.content else message.model_copy(update={"content": content})
+    )
 
 
 def reasoning_of(message: AIMessage) -> str:
     """Return the reasoning of an assistant turn, whichever way the message keeps it."""
-    kept = message.additional_kwargs.get("reasoning_content")
-    if isinstance(kept, str) and kept:
-        return kept
-    if isinstance(message.content, str):
-        return ""
-    return "".join(map(_reasoning_in, filter(_is_reasoning, message.content)))
+    return read_turn(message).reasoning
 
 
-def _is_reasoning(block: str | dict[Any, Any]) -> bool:
-    return isinstance(block, dict) and block.get("type") in _REASONING
-
-
-def _reasoning_in(block: Any) -> str:
-    text = block.get("reasoning") or block.get("thinking")
-    if text is None and isinstance(summary := block.get("summary"), list):  # OpenAI's Responses
-        parts = [part.get("text") for part in summary if isinstance(part, dict)]
-        return "\n\n".join(part for part in parts if isinstance(part, str))
-    return text if isinstance(text, str) else ""
-
-
-def _message(message: BaseMessage, *, send_reasoning: bool, sees_images: bool) -> dict[str, Any]:
-    if isinstance(message, ChatMessage) and message.role != _REMINDER:
-        message = _of_its_role(message)
-    if isinstance(message, AIMessage):
-        wire = _assistant(message, send_reasoning=send_reasoning)
-    elif isinstance(message, ToolMessage):
-        content = content_of(message.content, TOLD if sees_images else TOLD_BLINDLY)
-        wire = {"role": "tool", "content": content, "tool_call_id": message.tool_call_id}
-    elif isinstance(message, HumanMessage):
-        content = content_of(message.content, TOLD if sees_images else TOLD_BLINDLY)
+def _message(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
+    if isinstance(message, ToolMessage):
+        content = result_content(message.content, sees_images=sees_images)
+        return {"role": "tool", "content": content, "tool_call_id": message.tool_call_id}
+    if isinstance(message, HumanMessage):
+        content = user_content(message.content, sees_images=sees_images)
         wire = {"role": "user", "content": content}
     elif isinstance(message, SystemMessage):
-        wire = {"role": "system", "content": content_of(message.content, TEXT_ONLY)}
+        wire = {"role": "system", "content": system_content(message.content)}
     elif isinstance(message, ChatMessage):
-        wire = {"role": _REMINDER, "content": content_of(message.content, TEXT_ONLY)}
+        wire = {"role": _REMINDER, "content": system_content(message.content)}
         if not isinstance(wire["content"], str):
             msg = f"the content of a {_REMINDER!r} is one text."
             raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     else:
         msg = "DeepSeek has no such role: use a system, human, AI or tool message."
         raise ValueError(msg)  # noqa: TRY004 - the type is LangChain's, the value is the user's
-    if message.name and wire["role"] != "tool":
-        wire["name"] = message.name
-    return wire
+    return {**wire, "name": message.name} if message.name else wire
 
 
 def _of_its_role(message: ChatMessage) -> BaseMessage:
@@ -161,22 +183,19 @@ def _of_its_role(message: ChatMessage) -> BaseMessage:
     )
 
 
-def _assistant(message: AIMessage, *, send_reasoning: bool) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": "assistant", "content": _assistant_text(message)}
-    reasoning = reasoning_of(message)
-    calls = _tool_calls(message)
-    _check_nothing_else_is_called(message, {call["id"] for call in calls})
+def _assistant(message: AIMessage, turn: Turn, answered: Collection[str]) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": "assistant", "content": turn.blocks or turn.text}
+    calls = _tool_calls(message, answered)
     prefix = message.additional_kwargs.get("prefix")
     if prefix:
         wire["prefix"] = True
         if calls:
             msg = "a `prefix` cannot hold tool calls."
             raise ValueError(msg)
-    # In a prefix to be continued, empty reasoning would mean: reason first.
-    if send_reasoning and (reasoning or not prefix):
-        wire["reasoning_content"] = reasoning
     if calls:
         wire["tool_calls"] = calls
+    if message.name:
+        wire["name"] = message.name
     unknown = message.additional_kwargs.get(UNKNOWN_KEYS)
     if not isinstance(unknown, dict):
         return wire
@@ -186,47 +205,35 @@ def _assistant(message: AIMessage, *, send_reasoning: bool) -> dict[str, Any]:
     return unknown | wire
 
 
-def _assistant_text(message: AIMessage) -> str:
-    kwargs = message.additional_kwargs
-    if isinstance(message.content, list):
-        text = "".join(map(_assistant_block_text, message.content))
-    else:
-        text = message.content
-    if not text and kwargs.get("audio"):  # OpenAI's models answer with it instead of text
-        raise unknown_block({"type": "audio"}, _ASSISTANT_TAKES)
-    return text or str(kwargs.get("refusal") or "")
+def _reasoning(message: AIMessage, turn: Turn, *, is_checked: bool) -> dict[str, str]:
+    """Return the reasoning of an assistant turn under the word that it came under.
+
+    Args:
+        message: The message.
+        turn: What it says.
+        is_checked: Whether DeepSeek may refuse the turn without `reasoning_content`, which other
+            servers pass over: it looks at the turns behind the last question.
+    """
+    if not turn.reasoning and message.additional_kwargs.get("prefix"):
+        return {}  # in a prefix to be continued, empty reasoning would mean: reason first
+    key = message.response_metadata.get(REASONING_KEY)
+    if not turn.reasoning or key != "reasoning":
+        return {"reasoning_content": turn.reasoning}
+    as_deepseek = {"reasoning_content": turn.reasoning} if is_checked else {}
+    return {"reasoning": turn.reasoning, **as_deepseek}
 
 
-def _assistant_block_text(block: str | dict[Any, Any]) -> str:
-    if isinstance(block, str):
-        return block
-    kind = block.get("type")
-    if kind in TEXTS:
-        return text_of(block, "text")
-    if kind == "refusal":
-        return text_of(block, "refusal")
-    if kind in _REASONING:
-        _check_reasoning(block)
-    elif kind not in tuple(_ID_OF_CALL):
-        raise unknown_block(block, _ASSISTANT_TAKES)
-    return ""
-
-
-def _check_reasoning(block: Part) -> None:
-    for key in _REASONING:
-        if block.get(key) is not None:
-            text_of(block, key)
-
-
-def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
+def _tool_calls(message: AIMessage, answered: Collection[str]) -> list[dict[str, Any]]:
     calls = [
         _tool_call(call["id"], call["name"], _arguments(call["name"], call["args"]))
         for call in message.tool_calls
     ]
-    # What the model wrote goes back as it wrote it, even where it could not be parsed.
+    # What the model wrote goes back as it wrote it, even where it could not be parsed; where nobody
+    # answered it, it was no call, and DeepSeek would wait for its result for ever.
     calls += [
         _tool_call(call["id"], call["name"], call["args"] or "")
         for call in message.invalid_tool_calls
+        if call["id"] in answered
     ]
     return calls
 
@@ -240,29 +247,9 @@ def _arguments(tool: str, args: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Half a surrogate pair, which models write now and then, only travels escaped.
+        # In JSON of its own, half a surrogate pair travels escaped, as the model wrote it.
         return json.dumps(args)
     return text
-
-
-def _check_nothing_else_is_called(message: AIMessage, known: set[str]) -> None:
-    """Refuse a message that holds a call in its content or kwargs only, where none is read."""
-    kwargs = message.additional_kwargs
-    raw = kwargs.get("tool_calls")
-    called = [call.get("id") for call in (raw or ()) if isinstance(call, dict)]
-    if isinstance(message.content, list):
-        called += [
-            block.get(_ID_OF_CALL[block["type"]])
-            for block in message.content
-            if isinstance(block, dict) and block.get("type") in tuple(_ID_OF_CALL)
-        ]
-    # Gemini's messages keep the last call here, too.
-    if kwargs.get("function_call") and not known:
-        called.append(None)
-    for call_id in called:
-        if call_id not in tuple(known):
-            msg = f"the tool call {call_id!r} is not among the message's `tool_calls`: add it."
-            raise ValueError(msg)
 
 
 def _tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from langchain_core.messages.ai import (
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from langchain_cf_deepseek.dialect.accumulation import Accumulation, Content, Delta
+from langchain_cf_deepseek.dialect.assistant_turns import MODEL_PROVIDER
 from langchain_cf_deepseek.dialect.completeness import find_flaw
 from langchain_cf_deepseek.dialect.messages import REASONING_KEY, UNKNOWN_KEYS
 from langchain_cf_deepseek.error_rules import error_from_response, error_of_answer
@@ -30,8 +31,6 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekTimeoutError,
 )
 from langchain_cf_deepseek.gateway import read_facts
-
-MODEL_PROVIDER = "deepseek"
 
 # What reading JSON of another shape than documented ends in.
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)

@@ -14,6 +14,8 @@ from deepseek_recipe import (
 )
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_cf_deepseek.encoding import utf8
+
 _VERSIONS = {
     "deepseek-flash": ModelVersion.DeepseekV41Flash,
     "deepseek-v4-pro": ModelVersion.DeepseekV4Pro,
@@ -73,28 +75,38 @@ def _refusal(raw: bytes) -> str | None:
 def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
     """List the texts of a conversation that its body does not hold."""
     sends_reasoning = body.get("thinking") != {"type": "disabled"}
+    answered = {message.tool_call_id for message in history if isinstance(message, ToolMessage)}
     # A system text may have been put in front.
     sent = zip(reversed(history), reversed(body["messages"]), strict=False)
     return [
         text
         for message, wire in sent
-        for text in _said_by(message, sends_reasoning=sends_reasoning)
-        if text not in "\n".join(_texts_in(_with_parsed_arguments(wire), about=()))
+        for text in _said_by(message, answered, sends_reasoning=sends_reasoning)
+        if _whole(text) not in "\n".join(map(_whole, _texts_in(_with_parsed_texts(wire), about=())))
     ]
 
 
-def _said_by(message: BaseMessage, *, sends_reasoning: bool) -> Iterator[str]:
+def _whole(text: str) -> str:
+    return utf8(text).decode()
+
+
+def _said_by(
+    message: BaseMessage, answered: Collection[str], *, sends_reasoning: bool
+) -> Iterator[str]:
+    # What `additional_kwargs` keep of the reasoning stands for what blocks repeat of it.
+    reads_blocks = sends_reasoning and not message.additional_kwargs.get("reasoning_content")
     for block in [message.content] if isinstance(message.content, str) else message.content:
-        kind = block.get("type") if isinstance(block, dict) else None
-        # A call is said by `tool_calls`, whatever its block says.
-        if kind not in _CALLS and (sends_reasoning or kind not in ("reasoning", "thinking")):
+        if isinstance(message, AIMessage) and isinstance(block, dict):
+            yield from _said_in_turn(block, reads_reasoning=reads_blocks)
+        elif not isinstance(block, dict) or "cachePoint" not in block:
             yield from _texts_in(block, about=_ABOUT)
     if isinstance(message, ToolMessage):
         yield message.tool_call_id
     elif message.name:
         yield message.name
     if isinstance(message, AIMessage):
-        for call in [*message.tool_calls, *message.invalid_tool_calls]:
+        called = [call for call in message.invalid_tool_calls if call["id"] in answered]
+        for call in [*message.tool_calls, *called]:
             yield from _texts_in(call, about=("type", "error"))
         kwargs = message.additional_kwargs
         reasoning = kwargs.get("reasoning_content")
@@ -104,7 +116,17 @@ def _said_by(message: BaseMessage, *, sends_reasoning: bool) -> Iterator[str]:
             yield from _texts_in(kwargs.get("refusal"), about=())
 
 
-_CALLS = ("tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call")
+def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[str]:
+    kind = block.get("type")
+    if kind in ("text", "output_text", "refusal"):
+        said = block.get("refusal" if kind == "refusal" else "text")
+    elif kind in ("reasoning", "thinking") and reads_reasoning:
+        said = block.get(kind)
+    else:
+        return
+    if isinstance(said, str):
+        yield said
+
 
 # Keys whose values say something about a block, but are no part of what it says.
 _ABOUT = (
@@ -137,13 +159,13 @@ def _texts_in(value: Any, *, about: Collection[str]) -> Iterator[str]:
             yield from _texts_in(entry, about=about)
 
 
-def _with_parsed_arguments(wire: dict[str, Any]) -> dict[str, Any]:
-    calls = wire.get("tool_calls", [])
-    return {**wire, "parsed": [_parsed(call["function"]["arguments"]) for call in calls]}
+def _with_parsed_texts(wire: dict[str, Any]) -> dict[str, Any]:
+    """A message with the values in its JSON texts: arguments of calls, rows of results."""
+    return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, about=())]}
 
 
-def _parsed(arguments: str) -> Any:
+def _parsed(text: str) -> Any:
     try:
-        return json.loads(arguments)
-    except ValueError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None

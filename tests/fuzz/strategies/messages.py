@@ -105,8 +105,36 @@ foreign_blocks = st.one_of(
     _block("server_tool_result", tool_call_id="srv_1", status="success", output="found"),
     _block("web_search_call", id="ws_1", status="completed"),
     _block("non_standard", value={"kind": "x"}),
+    _block("compaction", content=texts),
+    _block("mcp_tool_use", id="mcp_1", name="f", server_name="s", input={}),
+    _block("web_search_tool_result", tool_use_id="srv_1", content=[]),
+    _block("reasoning_content", reasoning_content={"text": "So.", "signature": "s"}),
+    _block("reasoning_content", reasoning_content={"redacted_content": "x"}),
+    st.just({"cachePoint": {"type": "default"}}),
+    st.just({"reasoningContent": {"reasoningText": {"text": "So."}}}),
+    st.just({"toolUse": {"toolUseId": "call_1", "name": "f", "input": {}}}),
+    _block("thinking", thinking=[{"type": "text", "text": "So."}, {"type": "reference"}]),
+    _block("reference", reference_ids=[1]),
+    _block("code_execution_result", code_execution_result="2", outcome=1),
+    _block("image_generation_call", id="ig_1", result=PICTURE),
+    _block("code_interpreter_call", id="ci_1", code="1", outputs=[]),
+    _block("custom_tool_call", call_id="call_1", name="f", input="x"),
+    _block("mcp_call", id="mcp_1", name="f", arguments="{}", output="x"),
+    _block("input_file", file_id="file-api-1"),
     st.fixed_dictionaries({"text": texts}),
     st.just({}),
+)
+rows = st.one_of(
+    _block("file", name="README.md", size=12),
+    _block("file", file_id="F123"),
+    _block("file", url=URL, mime_type="application/pdf"),
+    _block("resource_link", uri=URL, name="a"),
+    _block("search_result", source=URL, title="Cats", content=[]),
+    _block("tool_reference", tool_name="f"),
+    _block("json", json={"x": 1}),
+    _block("image", alt=texts),
+    _block("text"),
+    st.dictionaries(plain_texts, json_values, max_size=3),
 )
 blocks = st.one_of(text_blocks, image_blocks, reasoning_blocks, call_blocks, foreign_blocks)
 any_blocks = blocks | spoiled(blocks) | st.dictionaries(plain_texts, odd_values, max_size=2)
@@ -163,7 +191,9 @@ additional_kwargs = optional(
     tool_calls=st.lists(raw_tool_calls, max_size=2),
     function_call=st.none() | st.just({"name": "f", "arguments": "{}"}),
     deepseek=optional(title=texts, search=odd_values, tool_calls=odd_values, content=texts),
-    audio=st.just({"id": "audio_1"}),
+    audio=st.sampled_from([{"id": "audio_1"}, {"id": "audio_1", "transcript": "Hi"}]),
+    reasoning=st.just({"id": "rs_1", "summary": [{"type": "summary_text", "text": "So."}]}),
+    reasoning_details=st.just([{"type": "reasoning.encrypted", "data": "x"}]),
 )
 
 
@@ -215,7 +245,7 @@ usual_messages = st.one_of(
     ),
     _messages(
         ToolMessage,
-        contents(text_blocks, image_blocks),
+        contents(text_blocks, image_blocks, rows),
         {"tool_call_id": call_ids},
         status=st.sampled_from(["success", "error"]),
         artifact=odd_values,
