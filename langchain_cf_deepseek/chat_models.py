@@ -43,11 +43,12 @@ from langchain_cf_deepseek.dialect.assistant_turns import MODEL_PROVIDER
 from langchain_cf_deepseek.dialect.body import (
     build_body,
     forced_body,
-    lifted_tool_choice,
+    forcing_parameters,
     needs_beta,
 )
 from langchain_cf_deepseek.dialect.messages import traceable
 from langchain_cf_deepseek.dialect.response import ResponseReader
+from langchain_cf_deepseek.dialect.schemas import described_tool, valid_tool_name
 from langchain_cf_deepseek.failed_calls import message_traced, usage_reported
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
@@ -93,11 +94,11 @@ def _follow_up(request: WireRequest, reader: ResponseReader) -> WireRequest | No
     Raises:
         CFDeepSeekError: What `reader` has read is not a valid completion.
     """
-    if request.lifted_tool_choice is None or not reader.ends_without_call:
+    if request.forcing is None or not reader.ends_without_call:
         return None
     reader.check()
-    body = forced_body(request.body, request.lifted_tool_choice, reader.text)
-    return replace(request, body=body, lifted_tool_choice=None)
+    body = forced_body(request.body, request.forcing, reader.text)
+    return replace(request, body=body, forcing=None)
 
 
 def _check_options(call: Mapping[str, Any]) -> None:
@@ -617,24 +618,40 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        response_format: Any = None,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        parallel_tool_calls: bool | None = None,
         strict: bool | None = None,
+        response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Return this model with `tools` to call.
 
         Args:
             tools: Functions, Pydantic classes, LangChain tools or their JSON schemas.
-            response_format: A schema for the answer; it goes into the system text, in JSON mode.
+            tool_choice: The name of the tool to call, `"any"` for one of them, `"auto"`, `"none"`.
+            parallel_tool_calls: Sent, but DeepSeek ignores it.
             strict: Constrain calls to the schemas; needs DeepSeek's beta path, which only
                 `provider-native` routing has, and no `response_format`.
-            **kwargs: `tool_choice`, and parameters of each call.
+            response_format: A schema for the answer; it goes into the system text, in JSON mode.
+            **kwargs: Parameters of each call.
+
+        Raises:
+            CFDeepSeekInvalidRequestError: A tool cannot be described to DeepSeek.
         """
+        given = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
+        kwargs |= {name: value for name, value in given.items() if value is not None}
+        # Made strict when they are sent: LangChain's way to do it closes what is open in a schema.
+        bound = super().bind_tools(tools, **kwargs)
+        is_strict = strict if response_format is None else False
+        described = [
+            described_tool(given, tool, strict=is_strict)
+            for given, tool in zip(tools, bound.kwargs["tools"], strict=True)  # type: ignore[attr-defined]
+        ]
+        bound = bound.bind(tools=described)
         if response_format is None:
-            return super().bind_tools(tools, strict=strict, **kwargs)
+            return bound
         # Agents ask every OpenAI-like model for strict tools beside a schema for the answer, which
         # OpenAI needs and DeepSeek refuses.
-        bound = super().bind_tools(tools, strict=False, **kwargs)
         return bound.bind(response_format=response_format)
 
     @override
@@ -685,21 +702,39 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 json_mode["tools"] = [convert_to_openai_tool(tool) for tool in tools]
             asked = self.bind(ls_structured_output_format=traced, **json_mode)
             parser = parser_of(schema, {}, None)
-        elif schema is None:
-            msg = f"`schema` must be given for `method` {method!r}."
+        elif method != "function_calling" or schema is None:
+            msg = (
+                "`method` must be 'function_calling', 'json_mode' or 'json_schema', with a "
+                f"`schema` unless it is 'json_mode', not {method!r} with {schema!r:.100}."
+            )
             raise ValueError(msg)
         else:
-            result_tool = convert_to_openai_tool(schema)["function"]
+            tool = described_tool(schema, convert_to_openai_tool(schema), strict=strict)
+            function = tool["function"]
+            name = valid_tool_name(function["name"])
             asked = self.bind_tools(
-                [schema, *tools],
-                tool_choice=result_tool["name"],
+                [{**tool, "function": {**function, "name": name}}, *tools],
+                tool_choice=name,
                 strict=strict,
-                result_tool=result_tool["name"],
+                result_tool=name,
                 ls_structured_output_format=traced,
                 **kwargs,
             )
-            parser = parser_of(schema, result_tool.get("parameters", {}), result_tool["name"])
+            parser = parser_of(schema, function.get("parameters") or {}, name)
         return RawAndParsed(llm=asked, parser=parser) if include_raw else asked | parser
+
+    @override
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the ids of DeepSeek's tokens of `text`, found on this machine.
+
+        Raises:
+            ImportError: The extra `tokens`, which brings DeepSeek's tokenizer, is not installed.
+        """
+        from langchain_cf_deepseek.tokens import token_ids  # noqa: PLC0415  # when asked for
+
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return token_ids(text)
 
     @override
     def get_num_tokens(self, text: str) -> int:
@@ -736,7 +771,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             tools: What the model may call. Pass what you bind: reasoning of earlier turns is in a
                 prompt only beside tools.
             allow_fetching_images: Not used: an image counts 1024 tokens, DeepSeek's upper bound,
-                and is never fetched.
+                and is never fetched. So does a file by its id, and a warning says that a parsed
+                document may have any number, which only DeepSeek knows.
         """
         from langchain_cf_deepseek.tokens import count_messages  # noqa: PLC0415
 
@@ -775,7 +811,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         for option in endpoint.ignored_options:
             if getattr(gateway, option) is not None:
                 warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
-        body = self._body(messages, stop, call, endpoint)
+        body, call = self._payload(messages, stop, call)
         beta = endpoint.beta_url is not None and needs_beta(body)
         retries_there = gateway.max_attempts is not None
         default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
@@ -791,7 +827,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             max_retries=default_retries if self.max_retries is None else self.max_retries,
             chunk_timeout=self.stream_chunk_timeout,
             http_client=http_client,
-            lifted_tool_choice=lifted_tool_choice(call.get("tool_choice"), body),
+            forcing=forcing_parameters(
+                call.get("tool_choice"), body, reads_thinking=endpoint.reads_thinking
+            ),
         )
 
     @override
@@ -799,8 +837,24 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the JSON body of a request, the same for all ways to call the model."""
-        messages = self._convert_input(input_).to_messages()
+        if isinstance(input_, list) and all(isinstance(given, BaseMessage) for given in input_):
+            messages = input_
+        else:
+            messages = self._convert_input(input_).to_messages()
         return self._body(messages, stop, kwargs, self._endpoint(kwargs.get("model")))
+
+    def _payload(
+        self, messages: list[BaseMessage], stop: list[str] | None, call: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the body of a request, and the call with what a subclass adds beside the body.
+
+        Subclasses of langchain-openai's base change requests in `_get_request_payload`, whose
+        result goes to the SDK there, options of the SDK included.
+        """
+        body = dict(self._get_request_payload(messages, stop=stop, **call))
+        beside = {name: body.pop(name) for name in _NON_BODY_OPTIONS if name in body}
+        _check_options(beside)
+        return body | dict(body.pop("extra_body", None) or {}), call | beside
 
     def _body(
         self,
@@ -824,6 +878,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             has_beta=endpoint.beta_url is not None,
             sees_images=sees_images(profile),
             result_tool=call.get("result_tool"),
+            reads_thinking=endpoint.reads_thinking,
         )
         return {**body, "model": endpoint.model}
 

@@ -51,6 +51,7 @@ class _Door:
 
 _DEEPSEEK_NAME = r"[\w.:-]+"
 _ANY_NAME = rf"deepseek/{_DEEPSEEK_NAME}|dynamic/\S+|@cf/\S+|custom-[\w-]+/\S+|cloudflare/auto"
+_EFFORT_ONLY = ("@cf/", "dynamic/", "cloudflare/auto")
 _GATEWAY_HOST_CREDENTIALS = {
     "api_key": "Authorization",
     "gateway_token": "cf-aig-authorization",
@@ -115,6 +116,13 @@ class Endpoint:
     ignored_options: frozenset[str]
     """Fields of `GatewayOptions` that have no effect here."""
 
+    reads_thinking: bool = True
+    """Whether the model reads DeepSeek's `thinking`, and not `reasoning_effort` alone.
+
+    Workers AI (`@cf/...`) has no `thinking` in its schema. A dynamic route and the Auto Router may
+    lead there or to DeepSeek, which reads `reasoning_effort: none` too.
+    """
+
 
 @dataclass(frozen=True)
 class RouteSettings:
@@ -145,9 +153,10 @@ class RouteSettings:
         return Endpoint(
             base_url=base_url,
             beta_url=f"{base_url.removesuffix('/v1')}/beta" if door.has_beta else None,
-            model=self._wire_model(door),
+            model=(model := self._wire_model(door)),
             headers=headers,
             ignored_options=door.ignored_options,
+            reads_thinking=not model.startswith(_EFFORT_ONLY),
         )
 
     def _wire_model(self, door: _Door) -> str:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_cf_deepseek.dialect.messages import reasoning_of
+from langchain_cf_deepseek.encoding import encode, utf8
+from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.profiles import profile_of
 
 IMAGE_TOKENS = 1024
@@ -54,6 +57,22 @@ def count_text(text: str) -> int:
     return rule_of_thumb(text) if prompts is None else prompts.count_text(text)
 
 
+def token_ids(text: str) -> list[int]:
+    """Return the ids of DeepSeek's tokens of `text`.
+
+    Raises:
+        ImportError: The extra `tokens` is not installed.
+    """
+    prompts = _prompts()
+    if prompts is None:
+        msg = (
+            "DeepSeek's tokenizer is not installed: pip install 'langchain-cf-deepseek[tokens]'; "
+            "`get_num_tokens` estimates without it."
+        )
+        raise ImportError(msg)
+    return prompts.token_ids(text)
+
+
 def count_messages(
     messages: Sequence[BaseMessage],
     tools: Sequence[Any],
@@ -71,6 +90,11 @@ def count_messages(
         count_text: Counts the tokens of a text.
     """
     schemas = [_schema(tool) for tool in tools]
+    if any(_is_file_by_id(block) for message in messages for block in _blocks(message)):
+        warn_once(
+            f"a file by its id is counted as {IMAGE_TOKENS} tokens, the most that an image has: "
+            "a parsed document may have any number, which only DeepSeek knows."
+        )
     if request is not None and (prompts := _prompts()) is not None:
         for form in (list, _completed):
             # What cannot be sent, or what DeepSeek would refuse, is counted in the next way.
@@ -101,16 +125,24 @@ class _Prompts:
         self._v41 = (
             recipe.DeepseekV41Encoding().with_tokenizer(tokenizer).with_special_tokens(special)
         )
-        self._around_text = self._count_user_text("")
+        around, with_text = self._user_text_ids(""), self._user_text_ids("a")
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(around, with_text, strict=False))
+        self._before_text = len(list(same))
+        self._behind_text = len(around) - self._before_text
 
     def count_text(self, text: str) -> int:
-        # Lone surrogates, which JSON may hold, have no UTF-8.
-        return self._count_user_text(text.encode(errors="replace").decode()) - self._around_text
+        return len(self.token_ids(text))
 
-    def _count_user_text(self, text: str) -> int:
+    def token_ids(self, text: str) -> list[int]:
+        # DeepSeek is sent no lone surrogates.
+        ids = self._user_text_ids(utf8(text).decode())
+        return ids[self._before_text : len(ids) - self._behind_text]
+
+    def _user_text_ids(self, text: str) -> list[int]:
         # Not by `Tokenizer.encode`, which reads the names of special tokens as such.
         messages = [self._recipe.UserMessage(text)]
-        return len(self._v4.encode(self._recipe.Conversation(messages, thinking_mode=False)))
+        conversation = self._recipe.Conversation(messages, thinking_mode=False)
+        return list(self._v4.encode(conversation))
 
     def count_request(self, body: dict[str, Any]) -> int:
         model = body["model"]
@@ -123,7 +155,7 @@ class _Prompts:
         )
         thinks = (profile_of(name) or {}).get("reasoning_output", True)
         options = self._recipe.ConversionOptions(default_thinking_mode=thinks)
-        request = self._recipe.ChatCompletionRequest(body)
+        request = self._recipe.ChatCompletionRequest(encode(body))
         conversation = request.convert(options.with_model_alias(model, version)).conversation
         # An image is one token of the prompt, and stands for as many as it has.
         images = sum(len(message.image_sources) for message in conversation.messages)
@@ -180,6 +212,14 @@ def _texts(message: BaseMessage, *, reasoning: bool) -> list[str]:
         if reasoning:  # enters a prompt only beside tools
             texts.append(reasoning_of(message))
     return texts
+
+
+def _is_file_by_id(block: str | dict[Any, Any]) -> bool:
+    if not isinstance(block, dict) or block.get("type") != "file":
+        return False
+    file = block.get("file")
+    file_id = (file if isinstance(file, dict) else block).get("file_id")
+    return str(file_id).startswith("file-api-")
 
 
 def _media(message: BaseMessage) -> int:

@@ -78,8 +78,8 @@ class WireRequest:
     http_client: Any = None
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
 
-    lifted_tool_choice: str | dict[str, Any] | None = None
-    """The forced tool choice that was asked for, and is not sent because the model thinks."""
+    forcing: Mapping[str, Any] | None = None
+    """The parameters that force the tool call that was asked for, where thinking prevented it."""
 
 
 class Transport:

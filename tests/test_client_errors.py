@@ -130,7 +130,7 @@ BINDINGS: dict[str, Callable[[ChatCloudflareDeepSeek], Any]] = {
     "an argument without a schema": lambda llm: llm.bind_tools([_without_schema]),
     "a hint that leads nowhere": lambda llm: llm.bind_tools([_without_hints]),
     "no tools at all": lambda llm: llm.bind_tools(5),  # type: ignore[arg-type]
-    "a choice that is none": lambda llm: llm.bind_tools([TOOL], tool_choice=5),
+    "a choice that is none": lambda llm: llm.bind_tools([TOOL], tool_choice=5),  # type: ignore[arg-type]
     "a method that is none": lambda llm: llm.with_structured_output(TOOL, method="guess"),  # type: ignore[arg-type]
     "no schema": lambda llm: llm.with_structured_output(None),
 }

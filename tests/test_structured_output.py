@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 from langchain_core.exceptions import OutputParserException
@@ -44,6 +44,7 @@ JOKE_SCHEMA = {
 TOLD: dict[str, Any] = {"setup": "Why did the cat cross?", "punchline": "It did not."}
 
 Run = Callable[[Any, Any], Any]
+Item = TypeVar("Item")
 
 
 def _streamed(parts: list[Any]) -> Any:
@@ -248,6 +249,35 @@ def test_the_way_to_a_result_is_chosen_with_the_parameters_of_the_call(
     answer = thinker.invoke("A report", thinking="disabled")
     assert (answer["parsed"] if include_raw else answer) == Report(**REPORT)
     assert "response_format" not in gw.requests[-1].body
+
+
+BOX_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"item": {"type": "integer"}},
+    "required": ["item"],
+}
+
+
+class Box(BaseModel, Generic[Item]):
+    """A box."""
+
+    item: Item
+
+
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        Box[int],
+        {**BOX_SCHEMA, "title": "a box"},
+        {**BOX_SCHEMA, "title": "\u7bb1"},
+    ],
+)
+def test_a_schema_may_have_a_name_that_no_tool_may_have(
+    gw: LocalGateway, run: Run, schema: Any, settings: dict[str, Any]
+) -> None:
+    chain = gw.chat_model(**settings).with_structured_output(schema)
+    assert _as_dict(run(chain, "Put 7 into the box.")) == {"item": 7}
 
 
 def get_rate(currency: str) -> str:

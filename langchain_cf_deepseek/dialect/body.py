@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import BaseMessage
-from langchain_core.utils.function_calling import convert_to_json_schema
 
 from langchain_cf_deepseek.dialect.messages import to_wire
 from langchain_cf_deepseek.dialect.parameters import PARAMETERS, check_parameters
-from langchain_cf_deepseek.dialect.strict import loose_tools, strict_tools
+from langchain_cf_deepseek.dialect.schemas import (
+    LooseSchemaError,
+    json_schema_of,
+    loose_tools,
+    strict_tools,
+)
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.redaction import shown
@@ -35,6 +39,7 @@ def build_body(
     has_beta: bool,
     sees_images: bool,
     result_tool: str | None = None,
+    reads_thinking: bool = True,
 ) -> Json:
     """Return the body of one request.
 
@@ -46,6 +51,7 @@ def build_body(
         sees_images: Whether the model has vision.
         result_tool: The tool whose arguments are a structured result, so that JSON mode can take
             its place.
+        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
 
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
@@ -62,6 +68,7 @@ def build_body(
     if result_tool is not None and _is_asked_to_think(body):
         _ask_for_result_as_json(body, result_tool)
     _unforce_tool_choice(body)
+    _warn_of_parallel_calls(body)
     body["messages"] = to_wire(
         messages,
         send_reasoning=body.get("thinking") != _DISABLED,
@@ -71,10 +78,30 @@ def build_body(
     _apply_strict(body, has_beta=has_beta)
     if _has_prefix(body):
         _check_prefix(body, has_beta=has_beta)
+    if not reads_thinking:
+        _say_by_effort(body)
     if not body.get("stream"):
         body.pop("stream", None)
         body.pop("stream_options", None)
     return body
+
+
+def _say_by_effort(body: Json) -> None:
+    """Say by `reasoning_effort` whether to think, for models that have no `thinking`."""
+    thinking = body.pop("thinking", None)
+    if thinking == _DISABLED:
+        body["reasoning_effort"] = "none"
+    elif thinking is not None:
+        body.setdefault("reasoning_effort", "high")
+
+
+def _warn_of_parallel_calls(body: Json) -> None:
+    # Where one tool is forced, LangChain asks for this by itself.
+    is_named = isinstance(body.get("tool_choice"), Mapping)
+    if body.get("parallel_tool_calls") is False and body.get("tools") and not is_named:
+        warn_once(
+            "DeepSeek ignores `parallel_tool_calls`: the model may call several tools at once."
+        )
 
 
 def _one_spelling(level: Mapping[str, Any]) -> Json:
@@ -164,28 +191,34 @@ def _unforce_tool_choice(body: Json) -> None:
     body["tool_choice"] = choice
 
 
-def lifted_tool_choice(asked: Any, body: Json) -> str | Json | None:
-    """Return the forced choice that was asked for and is sent as 'auto', in DeepSeek's form."""
+def forcing_parameters(asked: Any, body: Json, *, reads_thinking: bool) -> Json | None:
+    """Return the parameters that force the tool call that was asked for; `None`: none is missing.
+
+    Args:
+        asked: The tool choice of the call.
+        body: What is sent, where a forced choice is 'auto' while the model thinks.
+        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
+    """
     choice = _tool_choice(asked)
-    is_lifted = choice not in (None, *_UNFORCED) and body.get("tool_choice") == "auto"
-    return choice if is_lifted else None
+    if choice in (None, *_UNFORCED) or body.get("tool_choice") != "auto":
+        return None
+    forcing = {"tool_choice": choice, "thinking": _DISABLED}
+    if not reads_thinking:
+        _say_by_effort(forcing)
+    return forcing
 
 
-def forced_body(body: Json, choice: str | Json, text: str) -> Json:
+def forced_body(body: Json, forcing: Mapping[str, Any], text: str) -> Json:
     """Return the body that forces a tool call after the model has thought and answered in text.
 
     Args:
-        body: What was sent, with the choice lifted.
-        choice: The choice.
+        body: What was sent.
+        forcing: The parameters that force the call.
         text: The answer.
     """
-    forced = {name: value for name, value in body.items() if name != "reasoning_effort"}
+    kept = {name: value for name, value in body.items() if name != "reasoning_effort"}
     answer = {"role": "assistant", "content": text}
-    return forced | {
-        "messages": [*body["messages"], answer],
-        "thinking": _DISABLED,
-        "tool_choice": choice,
-    }
+    return {**kept, **forcing, "messages": [*body["messages"], answer]}
 
 
 def _ask_for_result_as_json(body: Json, result_tool: str) -> None:
@@ -260,7 +293,7 @@ def _wanted_schema(wanted: Any) -> str:
     if isinstance(schema, Mapping):
         schema = schema["schema"] if isinstance(schema.get("schema"), Mapping) else schema
     elif callable(schema):
-        schema = convert_to_json_schema(schema)
+        schema = json_schema_of(schema)
     else:
         msg = (
             "`response_format` must be of the type 'text', 'json_object' or 'json_schema' with the "
@@ -328,8 +361,12 @@ def _apply_strict(body: Json, *, has_beta: bool) -> None:
         return
     obstacle = _obstacle_to_strict(body, has_beta=has_beta)
     if obstacle is None:
-        body["tools"] = strict_tools(body["tools"])
-        return
+        try:
+            body["tools"] = strict_tools(body["tools"])
+        except LooseSchemaError as error:
+            obstacle = str(error)
+        else:
+            return
     warn_once(f"{obstacle}: the tools are sent without `strict`.")
     body["tools"] = loose_tools(body["tools"])
 

@@ -79,7 +79,7 @@ def result_content(content: Content, *, sees_images: bool) -> str | list[Part]:
     return _content(parts) or ("" if isinstance(content, str) else "[]")
 
 
-def as_text(block: Mapping[Any, Any]) -> Part:
+def as_text(block: Any) -> Part:
     """Return a block of a tool's result that is data, as text."""
     link = block.get("url") or block.get("uri")
     if isinstance(link, str) and block.keys() - {"url", "uri"} <= _SAID_OF_A_LINK:

@@ -28,6 +28,7 @@ from tests.fuzz.wire import Memory
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",
     "ignore:.*the tools are sent without `strict`:UserWarning",
+    "ignore:DeepSeek ignores `parallel_tool_calls`:UserWarning",
     "ignore:content blocks of the types .* are left out:UserWarning",
 )
 
