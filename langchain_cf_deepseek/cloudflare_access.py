@@ -5,6 +5,7 @@ https://developers.cloudflare.com/cloudflare-one/access-controls/
 
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from langchain_cf_deepseek.error_bodies import ErrorReport, is_html, printable
@@ -46,11 +47,13 @@ def _reason(status: int, headers: Mapping[str, str], body: object) -> str | None
         return headers["cf-access-error"]
     if status in range(300, 400) and _LOGIN_ADDRESS.match(headers.get("location", "")):
         return "it asks for a login"
-    if _CHALLENGE.search(headers.get("www-authenticate", "")):
-        word = body.get("error") if isinstance(body, Mapping) else None
+    values = body if isinstance(body, Mapping) else {}
+    challenge = headers.get("www-authenticate", "")
+    if _CHALLENGE.search(challenge) or values.get("resource_metadata"):
+        word = values.get("error")
         return word if isinstance(word, str) else ""
     if isinstance(body, str) and is_html(body) and _LOGIN_PAGE.search(body):
-        return "it asks for a login"
+        return "" if status == HTTPStatus.FORBIDDEN else "it asks for a login"
     return None
 
 

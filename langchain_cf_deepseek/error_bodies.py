@@ -135,7 +135,7 @@ def _problem_text(body: Mapping[str, Any]) -> str:
 def _read_mapping(body: Mapping[str, Any]) -> ErrorReport:
     layers = _layers(body)
     author = _author(body)
-    text, words = text_in(body), list(_words(layers))
+    text, words = _joined(text_in(body), _raw(layers), ": "), list(_words(layers))
     code = _first_code(layers)
     if code is None and author == "provider":
         code = next(iter(words), None)
@@ -146,7 +146,7 @@ def _read_mapping(body: Mapping[str, Any]) -> ErrorReport:
         code=_workers_ai_code(text, code) or code,
         status=_first_status(layers),
         http_status=_status(body.get("httpCode")),
-        words=" ".join([str(code or ""), *words, text, _raw(layers)]),
+        words=" ".join([str(code or ""), *words, text]),
         retry_after=next(filter(None, waits), None),
     )
 
@@ -309,7 +309,7 @@ def _raw(layers: list[Mapping[str, Any]]) -> str:
     """Return the provider's own text, which routers put beside one of theirs."""
     metadata = (layer.get("metadata") for layer in layers)
     raw = (data.get("raw") for data in metadata if isinstance(data, Mapping))
-    return next((text for text in raw if isinstance(text, str)), "")
+    return next((printable(text) for text in raw if isinstance(text, str)), "")
 
 
 def _seconds(value: object) -> float | None:

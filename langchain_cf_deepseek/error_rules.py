@@ -24,6 +24,7 @@ from langchain_cf_deepseek.cloudflare_access import (
 from langchain_cf_deepseek.error_bodies import (
     FAILURE_STATUSES,
     ErrorReport,
+    decoded,
     read_report,
     readable,
     text_in,
@@ -36,6 +37,7 @@ from langchain_cf_deepseek.redaction import (
     redact,
     take_secrets,
 )
+from langchain_cf_deepseek.sse import EventDecoder
 
 _AT_THE_GATEWAY = "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission "
 _AT_CLOUDFLARE = "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the "
@@ -344,6 +346,11 @@ _RULES = (
         origin="deepseek",
     ),
     _rule(
+        errors.CFDeepSeekInsufficientFundsError,
+        "The quota of the provider's account is used up: raise it, or top up the account.",
+        text="insufficient_quota|exceeded your current quota",
+    ),
+    _rule(
         errors.CFDeepSeekSpendLimitError,
         "A policy of the gateway limits spending; its window must end, or its limit be raised.",
         status=429,
@@ -467,6 +474,8 @@ def error_from_response(
     """
     if body is _UNREAD:
         body = readable(_decompressed(response, content), response.headers)
+        if response.status_code in FAILURE_STATUSES and isinstance(body, str):
+            body = _first_event(body)
     has_service_token = sends_service_token(response.request)
     secrets = take_secrets(response.request)
     try:
@@ -500,6 +509,15 @@ def error_from_response(
     return error
 
 
+def _first_event(text: str) -> Any:
+    """Return the first event in the body of a failure that came as an event stream, or the text."""
+    if not text.startswith(("data:", "event:")):
+        return text
+    decoder = EventDecoder()
+    events = [*decoder.feed(text.encode(errors="replace")), *decoder.close()]
+    return decoded(events[0]) if events else text
+
+
 def _access(has_service_token: bool) -> Literal["no token", "token refused"]:
     return "token refused" if has_service_token else "no token"
 
@@ -527,11 +545,12 @@ def _decompressed(response: Any, content: bytes | None) -> bytes:
         return raw
     library = library_of(type(response))
     try:
-        decoded: bytes = type(response)(200, headers=response.headers, content=content).content
+        copy = type(response)(200, headers=response.headers, content=content)
     except library.DecodingError:
         # A proxy left the header on a plain body, or the body is cut.
         return content
-    return decoded
+    plain: bytes = copy.content
+    return plain
 
 
 def _status(report: ErrorReport, status: int) -> int:

@@ -182,7 +182,7 @@ def _restore(
 class CFDeepSeekAuthenticationError(
     CFDeepSeekError, openai.AuthenticationError, ModelAuthenticationError
 ):
-    """A credential is missing or wrong; `origin` and `hint` say which of the three."""
+    """A credential is missing or wrong, or Cloudflare Access asks for one; `hint` says which."""
 
 
 class CFDeepSeekPermissionDeniedError(
@@ -249,7 +249,10 @@ class CFDeepSeekMaxTokensError(CFDeepSeekAPIError):
 
 
 class CFDeepSeekConnectionError(CFDeepSeekError, openai.APIConnectionError, ModelConnectionError):
-    """The host could not be reached, or the connection broke before a whole answer had come."""
+    """The host could not be reached, or the connection broke before a whole answer had come.
+
+    Not retryable where the host's TLS certificate is not trusted.
+    """
 
 
 class CFDeepSeekTimeoutError(CFDeepSeekConnectionError, openai.APITimeoutError, ModelTimeoutError):

@@ -255,6 +255,65 @@ def test_a_failure_of_a_choice_is_judged_by_its_own_number() -> None:
     assert _summary(error_from_response(response, body=choice)) == ("RateLimit", 429, "slow down")
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'data: {"error": {"message": "upstream lost", "code": 502}}\n\n', "upstream lost"),
+        (b'event: error\ndata: {"message": "upstream lost", "code": 502}\n\n', "upstream lost"),
+        (
+            {"error": {"message": "no", "code": 502, "metadata": {"raw": "upstream lost"}}},
+            "no: upstream lost",
+        ),
+    ],
+)
+def test_an_error_inside_another_form_is_read(
+    gw: LocalGateway, ask: Ask, body: Any, message: str
+) -> None:
+    gw.fault(status=502, body=body)
+    with pytest.raises(errors.CFDeepSeekAPIError) as caught:
+        ask(gw.chat_model(max_retries=0), "Hello")
+    assert _summary(caught.value) == ("API", 502, message)
+
+
+def test_a_quota_that_is_used_up_is_not_asked_again(gw: LocalGateway, ask: Ask) -> None:
+    message = "You exceeded your current quota"
+    gw.fault(status=429, body={"error": {"message": message, "code": "insufficient_quota"}})
+    with pytest.raises(errors.CFDeepSeekInsufficientFundsError):
+        ask(gw.chat_model(), "Hello")
+    assert len(gw.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=302, headers={"location": "/cdn-cgi/access/login/ai.example.com?kid=1"}),
+        Fault(status=307, headers={"location": "https://x.cloudflareaccess.com?kid=1"}),
+        Fault(status=401, body={"error": "invalid_token", "resource_metadata": "https://x/y"}),
+        Fault(status=401, headers={"www-authenticate": "Bearer, Cloudflare-Access x=y"}),
+        Fault(status=403, headers={"cf-access-error": "unknown reason: 7"}),
+        Fault(status=403, body="<html><title>Error \u30fb Cloudflare Access</title></html>"),
+        Fault(body="<html><form action='https://x.cloudflareaccess.com/login'></form></html>"),
+    ],
+)
+def test_access_is_named_in_whichever_form_it_refuses(
+    gw: LocalGateway, ask: Ask, fault: Fault
+) -> None:
+    gw.fault(fault)
+    with pytest.raises(errors.CFDeepSeekError, match="Cloudflare Access refused") as caught:
+        ask(gw.chat_model(), "Hello")
+    assert (caught.value.origin, caught.value.is_retryable) == ("cloudflare-edge", False)
+    assert "`CF-Access-Client-Id` and `CF-Access-Client-Secret`" in caught.value.hint
+    assert len(gw.requests) == 1
+
+
+def test_a_redirect_to_an_address_that_only_looks_like_access_is_a_redirect(
+    gw: LocalGateway, ask: Ask
+) -> None:
+    gw.fault(status=302, headers={"location": "https://x.cloudflareaccess.com.example.org/"})
+    with pytest.raises(errors.CFDeepSeekInvalidRequestError, match="redirect"):
+        ask(gw.chat_model(), "Hello")
+
+
 PLAIN = b'{"error": {"message": "no", "type": "some_error"}}'
 BINARY = bytes(range(128, 256)) * 3
 UNDECODABLE: dict[str, tuple[bytes, dict[str, str], str]] = {
