@@ -5,20 +5,26 @@ What a request and an answer look like is known to `dialect`, how they travel to
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from operator import is_
 from typing import Any, Literal, Self
 
 import openai
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
 from langchain_core.language_models import LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.tools import BaseTool
 from langchain_core.utils import get_pydantic_field_names
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import (
     ConfigDict,
@@ -33,10 +39,17 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.client_errors import refused_before_sending
-from langchain_cf_deepseek.dialect.answer import MODEL_PROVIDER, Answer
-from langchain_cf_deepseek.dialect.body import asks_to_think, build_body, needs_beta
+from langchain_cf_deepseek.dialect.assistant_turns import MODEL_PROVIDER
+from langchain_cf_deepseek.dialect.body import (
+    build_body,
+    forced_body,
+    lifted_tool_choice,
+    needs_beta,
+)
 from langchain_cf_deepseek.dialect.messages import traceable
-from langchain_cf_deepseek.dialect.schemas import described_tool
+from langchain_cf_deepseek.dialect.response import ResponseReader
+from langchain_cf_deepseek.dialect.schemas import described_tool, valid_tool_name
+from langchain_cf_deepseek.failed_calls import message_traced, usage_reported
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
 from langchain_cf_deepseek.http_library import library_of
@@ -48,6 +61,7 @@ from langchain_cf_deepseek.routing import (
     Endpoint,
     RouteSettings,
     Routing,
+    reads_thinking,
 )
 from langchain_cf_deepseek.settings import (
     LONGEST_WAIT,
@@ -59,13 +73,33 @@ from langchain_cf_deepseek.settings import (
     output_version_from_env,
     secret_from_env,
 )
-from langchain_cf_deepseek.structured import structured_by_json_mode
+from langchain_cf_deepseek.structured import RawAndParsed, parser_of
 from langchain_cf_deepseek.transport import Transport, WireRequest
 
 # Options of a call that do not go into the body.
-_BESIDE_THE_BODY = ("extra_headers", "extra_query", "gateway", "stream_usage", "timeout")
+_NON_BODY_OPTIONS = (
+    "extra_headers",
+    "extra_query",
+    "gateway",
+    "result_tool",
+    "stream_usage",
+    "timeout",
+)
 
 _MAX_USER_ID_BYTES = 512
+
+
+def _follow_up(request: WireRequest, reader: ResponseReader) -> WireRequest | None:
+    """Return the request that must follow, if one must: to force the call that thinking prevented.
+
+    Raises:
+        CFDeepSeekError: What `reader` has read is not a valid completion.
+    """
+    if request.lifted_tool_choice is None or not reader.ends_without_call:
+        return None
+    reader.check()
+    body = forced_body(request.body, request.lifted_tool_choice, reader.text)
+    return replace(request, body=body, lifted_tool_choice=None)
 
 
 def _check_options(call: Mapping[str, Any]) -> None:
@@ -451,6 +485,43 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         await self.aclose()
 
     @override
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        with usage_reported(callbacks, self.callbacks):
+            return super().generate(messages, stop, callbacks, **kwargs)
+
+    @override
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        with usage_reported(callbacks, self.callbacks):
+            return await super().agenerate(messages, stop, callbacks, **kwargs)
+
+    @override
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        with usage_reported((config or {}).get("callbacks"), self.callbacks):
+            yield from super().stream(input, config, **kwargs)
+
+    @override
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        with usage_reported((config or {}).get("callbacks"), self.callbacks):
+            async for chunk in super().astream(input, config, **kwargs):
+                yield chunk
+
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -458,9 +529,17 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._wire_request(messages, stop, {**kwargs, "stream": False}, self.http_client)
-        response, completion = self._transport.send(request)
-        return self._answer(response, request).result(completion)
+        reader = self._reader()
+        request: WireRequest | None = self._wire_request(
+            messages, stop, {**kwargs, "stream": False}, self.http_client
+        )
+        with message_traced(run_manager):
+            while request:
+                response, completion = self._transport.send(request)
+                reader.begin(response, request.body)
+                reader.read(completion)
+                request = _follow_up(request, reader)
+            return reader.result()
 
     @override
     async def _agenerate(
@@ -470,11 +549,17 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._wire_request(
+        reader = self._reader()
+        request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": False}, self.http_async_client
         )
-        response, completion = await self._transport.asend(request)
-        return self._answer(response, request).result(completion)
+        with message_traced(run_manager):
+            while request:
+                response, completion = await self._transport.asend(request)
+                reader.begin(response, request.body)
+                reader.read(completion)
+                request = _follow_up(request, reader)
+            return reader.result()
 
     @override
     def _stream(
@@ -484,15 +569,23 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        request = self._wire_request(messages, stop, {**kwargs, "stream": True}, self.http_client)
-        with self._transport.stream(request) as (response, events):
-            answer = self._answer(response, request)
-            with answer.streamed():
-                for event in events:
-                    if chunk := answer.chunk(event):
-                        if run_manager:
-                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
+        reader = self._reader()
+        request: WireRequest | None = self._wire_request(
+            messages, stop, {**kwargs, "stream": True}, self.http_client
+        )
+        while request:
+            with self._transport.stream(request) as (response, events):
+                reader.begin(response, request.body)
+                with reader.streamed():
+                    for event in events:
+                        if chunk := reader.chunk(event):
+                            if run_manager:
+                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            request = _follow_up(request, reader)
+        if chunk := reader.closing_chunk():
+            yield chunk
+        reader.check()
 
     @override
     async def _astream(
@@ -502,17 +595,23 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request = self._wire_request(
+        reader = self._reader()
+        request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": True}, self.http_async_client
         )
-        async with self._transport.astream(request) as (response, events):
-            answer = self._answer(response, request)
-            with answer.streamed():
-                async for event in events:
-                    if chunk := answer.chunk(event):
-                        if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                        yield chunk
+        while request:
+            async with self._transport.astream(request) as (response, events):
+                reader.begin(response, request.body)
+                with reader.streamed():
+                    async for event in events:
+                        if chunk := reader.chunk(event):
+                            if run_manager:
+                                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                            yield chunk
+            request = _follow_up(request, reader)
+        if chunk := reader.closing_chunk():
+            yield chunk
+        reader.check()
 
     @override
     @refused_before_sending()
@@ -572,29 +671,55 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Args:
             schema: A Pydantic class, a `TypedDict` class, a JSON schema or a tool.
             method: `function_calling` (the default) forces a tool call, for which DeepSeek must
-                not think: unless `thinking` or `reasoning_effort` is set, thinking is turned off
-                for the request. Where one of them is set, JSON mode takes the place of the tool,
-                with the schema in the system text, so that reasoning and result come together.
+                not think: unless `thinking` or `reasoning_effort` is set, on the model or for the
+                call, thinking is turned off for the request. Where one of them is set, JSON mode
+                takes the place of the tool, with the schema in the system text, so that reasoning
+                and result come together.
                 `json_mode` asks for JSON of no particular shape. `json_schema` is not served by
                 DeepSeek's chat, and means `function_calling`.
-            include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`.
+            include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`, which
+                holds also the error of a response that is not a valid completion.
             strict: Constrain the call to the schema; needs DeepSeek's beta path, which only
                 `provider-native` routing has.
-            **kwargs: Parameters of each call.
+            **kwargs: Parameters of each call; `tools`: further tools that the model may call while
+                it thinks, and with `json_mode`.
+
+        Raises:
+            CFDeepSeekMaxTokensError: When called: `max_tokens` cut the result.
+            CFDeepSeekAPIError: When called: the model answered in text instead.
+            langchain_core.exceptions.OutputParserException: When called: the result does not fit
+                the schema; `pydantic.ValidationError` for arguments that do not fit a class.
 
         https://api-docs.deepseek.com/guides/tool_calls and /guides/json_mode
         """
+        tools = kwargs.pop("tools", ())
         if method == "json_schema":
             method = "function_calling"
-        if (
-            method == "function_calling"
-            and schema is not None
-            and asks_to_think(self._default_params, kwargs)
-        ):
-            return structured_by_json_mode(self, schema, include_raw=include_raw, **kwargs)
-        return super().with_structured_output(
-            schema, method=method, include_raw=include_raw, strict=strict, **kwargs
-        )
+        traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+        asked: Runnable[LanguageModelInput, AIMessage]
+        if method == "json_mode":
+            json_mode = {"response_format": {"type": "json_object"}, **kwargs}
+            if tools:
+                json_mode["tools"] = [convert_to_openai_tool(tool) for tool in tools]
+            asked = self.bind(ls_structured_output_format=traced, **json_mode)
+            parser = parser_of(schema, {}, None)
+        elif schema is None:
+            msg = f"`schema` must be given for `method` {method!r}."
+            raise ValueError(msg)
+        else:
+            described = described_tool(schema, convert_to_openai_tool(schema), strict=None)
+            name = valid_tool_name(described["function"]["name"])
+            result_tool = {**described["function"], "name": name}
+            asked = self.bind_tools(
+                [{"type": "function", "function": result_tool}, *tools],
+                tool_choice=result_tool["name"],
+                strict=strict,
+                result_tool=result_tool["name"],
+                ls_structured_output_format=traced,
+                **kwargs,
+            )
+            parser = parser_of(schema, result_tool.get("parameters", {}), result_tool["name"])
+        return RawAndParsed(llm=asked, parser=parser) if include_raw else asked | parser
 
     @override
     def get_token_ids(self, text: str) -> list[int]:
@@ -656,8 +781,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             count_text=self.get_num_tokens,
         )
 
-    def _answer(self, response: Any, request: WireRequest) -> Answer:
-        return Answer(response, request.body, as_blocks=self.output_version == "v1")
+    def _reader(self) -> ResponseReader:
+        return ResponseReader(as_blocks=self.output_version == "v1")
 
     @override
     @refused_before_sending()
@@ -699,6 +824,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             max_retries=default_retries if self.max_retries is None else self.max_retries,
             chunk_timeout=self.stream_chunk_timeout,
             http_client=http_client,
+            lifted_tool_choice=lifted_tool_choice(call.get("tool_choice"), body),
         )
 
     @override
@@ -721,7 +847,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         result goes to the SDK there, options of the SDK included.
         """
         body = dict(self._get_request_payload(messages, stop=stop, **call))
-        beside = {name: body.pop(name) for name in _BESIDE_THE_BODY if name in body}
+        beside = {name: body.pop(name) for name in _NON_BODY_OPTIONS if name in body}
         _check_options(beside)
         return body | dict(body.pop("extra_body", None) or {}), call | beside
 
@@ -732,7 +858,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         call: dict[str, Any],
         endpoint: Endpoint,
     ) -> dict[str, Any]:
-        parameters = {name: call[name] for name in call if name not in _BESIDE_THE_BODY}
+        parameters = {name: call[name] for name in call if name not in _NON_BODY_OPTIONS}
         if stop:
             parameters["stop"] = stop
         if call.get("stream") and self._should_stream_usage(**call):
@@ -746,7 +872,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages,
             has_beta=endpoint.beta_url is not None,
             sees_images=sees_images(profile),
-            reads_thinking=endpoint.reads_thinking,
+            has_thinking=reads_thinking(endpoint.model),
+            result_tool=call.get("result_tool"),
         )
         return {**body, "model": endpoint.model}
 

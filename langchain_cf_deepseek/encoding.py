@@ -4,6 +4,8 @@ import json
 import reprlib
 from typing import Any
 
+from langchain_cf_deepseek.surrogates import join_surrogates
+
 # Deeper than any body goes, and the end of one that holds itself.
 _DEEPEST_NAMED = 32
 
@@ -61,7 +63,7 @@ def utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return join_surrogates(text).encode()
 
 
 def _encoded(value: Any) -> bytes | None:

@@ -13,7 +13,8 @@
     ├── CFDeepSeekContentBlockedError        guardrails, DLP, content_filter, DeepSeek's risk block
     ├── CFDeepSeekAPIError                   5xx, 2005, an invalid completion; retryable
     │   ├── CFDeepSeekEmptyResponseError     a completion without a token
-    │   └── CFDeepSeekIncompleteStreamError  a stream that ended without its finish
+    │   ├── CFDeepSeekIncompleteStreamError  a stream that ended without its finish
+    │   └── CFDeepSeekMaxTokensError         a call or JSON cut by the limit, not retryable
     └── CFDeepSeekConnectionError            could not reach; retryable
         └── CFDeepSeekTimeoutError           gave up waiting; retryable
 
@@ -59,6 +60,7 @@ __all__ = [
     "CFDeepSeekInsufficientFundsError",
     "CFDeepSeekInvalidRequestError",
     "CFDeepSeekLogNotFoundError",
+    "CFDeepSeekMaxTokensError",
     "CFDeepSeekModelNotFoundError",
     "CFDeepSeekPermissionDeniedError",
     "CFDeepSeekRateLimitError",
@@ -148,6 +150,7 @@ class CFDeepSeekError(openai.APIError, ModelError):
         self.partial = partial
         self.raw_message = raw_message
         self.usage_metadata = raw_message.usage_metadata if raw_message else None
+        self._is_usage_reported = False
 
     def __str__(self) -> str:
         facts = [
@@ -237,6 +240,12 @@ class CFDeepSeekEmptyResponseError(CFDeepSeekAPIError):
 
 class CFDeepSeekIncompleteStreamError(CFDeepSeekAPIError):
     """A stream ended before its finish; `partial` holds the text received."""
+
+
+class CFDeepSeekMaxTokensError(CFDeepSeekAPIError):
+    """A tool call or JSON was cut by `max_tokens`: the same request is cut at the same place."""
+
+    is_retryable = False
 
 
 class CFDeepSeekConnectionError(CFDeepSeekError, openai.APIConnectionError, ModelConnectionError):

@@ -116,12 +116,17 @@ class Endpoint:
     ignored_options: frozenset[str]
     """Fields of `GatewayOptions` that have no effect here."""
 
-    reads_thinking: bool = True
-    """Whether the model reads DeepSeek's `thinking`, and not `reasoning_effort` alone.
+
+def reads_thinking(model: str) -> bool:
+    """Return whether what serves `model` reads `thinking`, and not `reasoning_effort` alone.
 
     Workers AI (`@cf/...`) has no `thinking` in its schema. A dynamic route and the Auto Router may
     lead there or to DeepSeek, which reads `reasoning_effort: none` too.
+
+    Args:
+        model: The name on the wire.
     """
+    return not model.startswith(_EFFORT_ONLY)
 
 
 @dataclass(frozen=True)
@@ -153,10 +158,9 @@ class RouteSettings:
         return Endpoint(
             base_url=base_url,
             beta_url=f"{base_url.removesuffix('/v1')}/beta" if door.has_beta else None,
-            model=(model := self._wire_model(door)),
+            model=self._wire_model(door),
             headers=headers,
             ignored_options=door.ignored_options,
-            reads_thinking=not model.startswith(_EFFORT_ONLY),
         )
 
     def _wire_model(self, door: _Door) -> str:

@@ -66,6 +66,9 @@ class WireRequest:
     http_client: Any = None
     """The user's own HTTP client, sync or async as the call is; `None`: one of ours."""
 
+    lifted_tool_choice: str | dict[str, Any] | None = None
+    """The forced tool choice that was asked for, and is not sent because the model thinks."""
+
 
 class Transport:
     """The way to the gateway for one model, and for the copies made of it.

@@ -51,6 +51,8 @@ class End(NamedTuple):
 RIGHT = End()
 API = End(errors.CFDeepSeekAPIError, retryable=True)
 API_WITH_TEXT = API._replace(text_kept=True)
+CUT = End(errors.CFDeepSeekMaxTokensError)
+CUT_WITH_TEXT = CUT._replace(text_kept=True)
 AUTHENTICATION = End(errors.CFDeepSeekAuthenticationError)
 BLOCKED = End(errors.CFDeepSeekContentBlockedError)
 CONNECTION = End(errors.CFDeepSeekConnectionError, retryable=True)
@@ -173,6 +175,25 @@ def _completion(content: str, reasoning: str | None, tokens: int) -> dict[str, A
     }
 
 
+def _ended(finish_reason: str, text: str, **choice: Any) -> Fault:
+    body = _completion(text, None, tokens=10)
+    body["choices"][0] |= {"finish_reason": finish_reason, **choice}
+    return Fault(body=body)
+
+
+def _called(finish_reason: str, arguments: str, name: str = "get_weather") -> Fault:
+    function = {"name": name, "arguments": arguments}
+    call = {"id": "a", "type": "function", "function": function}
+    message = {"role": "assistant", "content": "", "tool_calls": [call]}
+    return _ended(finish_reason, "", message=message)
+
+
+_TOOLS = [{"type": "function", "function": {"name": "get_weather"}}]
+_WITH_TOOLS = {"model_kwargs": {"tools": _TOOLS}}
+_IN_JSON_MODE = {"model_kwargs": {"response_format": {"type": "json_object"}}}
+_HALF_JSON = '{"a": 125'
+_MARKUP = '<\uff5cDSML\uff5cinvoke name="get_weather">'
+
 _DELTA = {"content": COUNTED.content, "reasoning_content": COUNTED.reasoning}
 _WHOLE_STREAM = _stream({"choices": [{"index": 0, "delta": _DELTA, "finish_reason": "stop"}]})
 # A stall comes in the middle of a given body.
@@ -254,6 +275,44 @@ MATRIX: dict[str, Row] = {
     "`aborted`": _row(Fault(finish_reason="aborted"), API_WITH_TEXT),
     "`content_filter`": _row(
         Fault(finish_reason="content_filter"), BLOCKED._replace(text_kept=True)
+    ),
+    "a finish reason that DeepSeek does not document": _row(
+        _ended("network_error", "one two"), API_WITH_TEXT
+    ),
+    "an error on the choice": _row(
+        _ended("error", "one two", error={"code": 502, "message": "upstream lost"}), API_WITH_TEXT
+    ),
+    # A response that is not whole.
+    "a tool call without arguments, cut by `max_tokens`": _row(_called("length", ""), CUT),
+    "a tool call cut by `max_tokens`": _row(_called("length", '{"city": "Par'), CUT),
+    "a tool call with broken arguments": _row(_called("tool_calls", '{"city": "Par'), API),
+    "a tool call without a name": _row(_called("tool_calls", "{}", name=""), API),
+    "a tool call announced and not made": _row(_ended("tool_calls", ""), EMPTY),
+    "a tool call left as text": _row(
+        _ended("stop", _MARKUP), API_WITH_TEXT, settings=_WITH_TOOLS, reply=Reply(_MARKUP)
+    ),
+    "text where a tool call is forced": _row(
+        _ended("stop", "one two"),
+        API_WITH_TEXT,
+        settings={"model_kwargs": {"tools": _TOOLS, "tool_choice": "required"}},
+    ),
+    "JSON cut by `max_tokens`": _row(
+        _ended("length", _HALF_JSON),
+        CUT_WITH_TEXT,
+        settings=_IN_JSON_MODE,
+        reply=Reply(_HALF_JSON),
+    ),
+    "half JSON with finish `stop`": _row(
+        _ended("stop", _HALF_JSON),
+        API_WITH_TEXT,
+        settings=_IN_JSON_MODE,
+        reply=Reply(_HALF_JSON),
+    ),
+    "JSON mode answered with white space": _row(
+        _ended("stop", "  "),
+        EMPTY._replace(text_kept=True),
+        settings=_IN_JSON_MODE,
+        reply=Reply("  "),
     ),
     "an answer without a token": _rows(Fault(body=_completion("", None, tokens=0)), EMPTY, None),
     "a stream without a token": _rows(

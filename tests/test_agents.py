@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import (
+    LLMToolSelectorMiddleware,
     ModelFallbackMiddleware,
     ModelRetryMiddleware,
     SummarizationMiddleware,
@@ -179,6 +180,25 @@ def test_fallback_middleware_goes_from_one_routing_to_the_other(gw: LocalGateway
     )
     assert "18 degrees" in agent.invoke({"messages": _asked()})["messages"][-1].text
     assert {request.path.split("/")[1] for request in gw.requests} == {"v1", "client"}
+
+
+@tool
+def get_time(city: str) -> str:
+    """Get the time of a city."""
+    return f"noon in {city}"
+
+
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
+def test_tool_selection_middleware_offers_the_tool_that_fits(
+    gw: LocalGateway, settings: dict[str, Any]
+) -> None:
+    llm = gw.chat_model(**settings)
+    selector = LLMToolSelectorMiddleware(model=llm, max_tools=1)
+    agent = create_agent(llm, [get_time, get_weather], middleware=[selector])
+    end: Any = agent.invoke({"messages": _asked()})
+    assert "18 degrees in Paris" in end["messages"][-1].text
+    names = [tool["function"]["name"] for tool in gw.requests[1].body["tools"]]
+    assert names == ["get_weather"]
 
 
 def test_a_graph_streams_the_tokens_of_its_model(gw: LocalGateway) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import pickle
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.messages.tool import tool_call
+from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.tools import tool
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek.dialect.answer import _text_chunk
+from langchain_cf_deepseek.dialect.response import _text_chunk
 from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
 from tests.conftest import PATHS, PICTURE, Ask
 
@@ -147,6 +150,25 @@ def test_usage_and_facts_come_once_in_a_stream(usage_chunk: Any) -> None:
     providers = ["model_provider" in chunk.response_metadata for chunk in chunks]
     assert providers == facts
     assert chunks[-1].chunk_position == "last"
+
+
+@pytest.mark.parametrize("model", ["deepseek-flash", "deepseek-v4-pro"])
+def test_the_models_name_is_on_the_first_and_the_last_chunk_and_once_in_the_sum(
+    gw: LocalGateway, model: str
+) -> None:
+    """Other classes say it with the finish, and LangChain's event streams read it at the start."""
+    chunks = list(gw.chat_model(model=model).stream("Why is the sky blue?"))
+    (closing,) = [chunk for chunk in chunks if "finish_reason" in chunk.response_metadata]
+    assert chunks[0].response_metadata["model_name"] == model
+    assert closing.response_metadata["model_name"] == model
+    message = message_chunk_to_message(sum(chunks[1:], chunks[0]))
+    assert message.response_metadata["model_name"] == model
+    for copy in (pickle.loads(pickle.dumps(message)), load_dumped(message)):
+        assert copy.response_metadata["model_name"] == model
+
+
+def load_dumped(message: Any) -> Any:
+    return JsonPlusSerializer().loads_typed(JsonPlusSerializer().dumps_typed(message))
 
 
 def test_the_catalogue_streams_usage_after_the_answer_and_it_still_counts(ask: Ask) -> None:

@@ -199,9 +199,7 @@ def _call(arguments: Any, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-@pytest.mark.parametrize(
-    "arguments", ['{"a": 1', '{"a": 1}{"b": 2}', "[1]", '"x"', "null", "nonsense"]
-)
+@pytest.mark.parametrize("arguments", ['{"a": 1', '{"a": 1}{"b": 2}', "[1]", '"x"', "nonsense"])
 @pytest.mark.parametrize("finish", ["tool_calls", "length"])
 def test_a_tool_call_with_broken_arguments_is_an_error(
     gw: LocalGateway, ask: Ask, arguments: str, finish: str
@@ -210,7 +208,7 @@ def test_a_tool_call_with_broken_arguments_is_an_error(
     body = completion(content="Look:", tool_calls=[_call(arguments)])
     body["choices"][0]["finish_reason"] = finish
     gw.fault(body=body)
-    with pytest.raises(errors.CFDeepSeekAPIError, match="are no JSON object") as caught:
+    with pytest.raises(errors.CFDeepSeekAPIError, match="are not a JSON object") as caught:
         ask(gw.chat_model(), "Hi")
     assert caught.value.partial == "Look:"
     assert ("max_tokens" in caught.value.hint) is (finish == "length")

@@ -13,6 +13,7 @@ from langchain_core.runnables.utils import AddableDict
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
 from tests.conftest import Ask
 
@@ -124,6 +125,158 @@ def test_a_result_that_does_not_fit_is_told(gw: LocalGateway, schema: Any, conte
     assert isinstance(answer, dict)
     assert answer["parsed"] is None
     assert isinstance(answer["parsing_error"], OutputParserException)
+
+
+class Report(BaseModel):
+    """A report."""
+
+    title: str = "none"
+    lines: list[str] = []
+    amount: float = 0
+
+
+class ReportDict(TypedDict, total=False):
+    """A report."""
+
+    title: str
+    amount: float
+
+
+REPORT_SCHEMA = {
+    "title": "report",
+    "description": "A report.",
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "amount": {"type": "number"}},
+}
+REPORT: dict[str, Any] = {"title": "Q3 of the year", "lines": ["one", "two"], "amount": 12500.75}
+
+
+@pytest.mark.parametrize("schema", [Report, ReportDict, REPORT_SCHEMA])
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("function_calling", {}),
+        ("function_calling", {"thinking": "enabled"}),
+        ("json_schema", {"reasoning_effort": "max"}),
+        ("json_mode", {}),
+        ("json_mode", {"thinking": "disabled"}),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, 4, 9, 14, 20, 25])
+def test_a_result_cut_by_the_limit_is_an_error_that_names_it(
+    gw: LocalGateway, run: Run, schema: Any, method: Any, settings: dict[str, Any], limit: int
+) -> None:
+    """With defaults in the schema, a half object fits it as well as a whole one."""
+    name = "report" if schema is REPORT_SCHEMA else schema.__name__
+    calls = method == "function_calling" and not settings
+    for include_raw in (False, True):
+        if calls:
+            gw.reply(tool_calls=[ToolCall(name, REPORT)])
+        else:
+            gw.reply(content=json.dumps(REPORT), reasoning="A report.")
+        llm = gw.chat_model(max_tokens=limit, max_retries=0, **settings)
+        chain = llm.with_structured_output(schema, method=method, include_raw=include_raw)
+        if not include_raw:
+            with pytest.raises(errors.CFDeepSeekMaxTokensError, match="max_tokens"):
+                run(chain, "A report as JSON")
+            continue
+        answer = run(chain, "A report as JSON")
+        assert answer["parsed"] is None
+        assert isinstance(answer["parsing_error"], errors.CFDeepSeekMaxTokensError)
+        assert answer["raw"].usage_metadata["output_tokens"] == limit
+        assert answer["raw"].usage_metadata == answer["parsing_error"].usage_metadata
+
+
+@pytest.mark.parametrize("schema", [Report, ReportDict, REPORT_SCHEMA])
+def test_partial_results_come_while_the_response_streams(gw: LocalGateway, schema: Any) -> None:
+    gw.reply(content=json.dumps(REPORT), reasoning="A report.")
+    chain = gw.chat_model(thinking="enabled").with_structured_output(schema)
+    parts = [_as_dict(part) for part in chain.stream("A report")]
+    assert len(parts) > 3
+    assert parts[-1] == REPORT
+
+
+@pytest.mark.parametrize("schema", [Report, ReportDict, REPORT_SCHEMA])
+@pytest.mark.parametrize("content", ["null", "5", '{"name": "Ada"]}', "no JSON", '{"amount": 125'])
+@pytest.mark.parametrize("settings", [{"thinking": "enabled"}, {"method": "json_mode"}])
+def test_a_response_without_a_whole_result_is_an_error_on_every_path(
+    gw: LocalGateway, run: Run, schema: Any, content: str, settings: dict[str, Any]
+) -> None:
+    model, method = dict(settings), settings.get("method", "function_calling")
+    model.pop("method", None)
+    body = {
+        "choices": [{"message": {"content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    }
+    chain = gw.chat_model(max_retries=0, **model).with_structured_output(schema, method=method)
+    gw.fault(body=body)
+    with pytest.raises((OutputParserException, errors.CFDeepSeekAPIError)):
+        run(chain, "json")
+
+
+def test_a_forced_call_answered_in_text_says_so_with_the_text(gw: LocalGateway, run: Run) -> None:
+    gw.reply(content="I would rather not.")
+    with pytest.raises(errors.CFDeepSeekAPIError, match="I would rather not"):
+        run(gw.chat_model(max_retries=0).with_structured_output(Report), "A report")
+    gw.reply(content="I would rather not.")
+    chain = gw.chat_model(max_retries=0).with_structured_output(Report, include_raw=True)
+    answer = run(chain, "A report")
+    assert (answer["parsed"], answer["raw"].text) == (None, "I would rather not.")
+    assert isinstance(answer["parsing_error"], errors.CFDeepSeekAPIError)
+
+
+def test_an_error_of_the_service_is_raised_with_the_raw_message_too(
+    gw: LocalGateway, run: Run
+) -> None:
+    gw.fail_next("deepseek-key")
+    with pytest.raises(errors.CFDeepSeekAuthenticationError):
+        run(gw.chat_model().with_structured_output(Report, include_raw=True), "A report")
+
+
+@pytest.mark.parametrize("call", [{"thinking": "enabled"}, {"reasoning_effort": "high"}])
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_the_way_to_a_result_is_chosen_with_the_parameters_of_the_call(
+    gw: LocalGateway, call: dict[str, Any], *, include_raw: bool
+) -> None:
+    gw.reply(content=json.dumps(REPORT), reasoning="A report.")
+    chain: Any = gw.chat_model().with_structured_output(Report, include_raw=include_raw)
+    answer = chain.invoke("A report", **call)
+    assert (answer["parsed"] if include_raw else answer) == Report(**REPORT)
+    assert gw.requests[-1].body["response_format"] == {"type": "json_object"}
+    gw.reply(tool_calls=[ToolCall("Report", REPORT)])
+    thinker: Any = gw.chat_model(**call).with_structured_output(Report, include_raw=include_raw)
+    answer = thinker.invoke("A report", thinking="disabled")
+    assert (answer["parsed"] if include_raw else answer) == Report(**REPORT)
+    assert "response_format" not in gw.requests[-1].body
+
+
+def get_rate(currency: str) -> str:
+    """Get the rate of a currency."""
+    return currency
+
+
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
+def test_further_tools_go_out_beside_the_result(
+    gw: LocalGateway, run: Run, settings: dict[str, Any]
+) -> None:
+    chain = gw.chat_model(**settings).with_structured_output(Report, tools=[get_rate])
+    if settings:
+        gw.reply(content=json.dumps(REPORT), reasoning="A report.")
+    else:
+        gw.reply(tool_calls=[ToolCall("Report", REPORT)])
+    assert run(chain, "A report") == Report(**REPORT)
+    names = [tool["function"]["name"] for tool in gw.requests[-1].body["tools"]]
+    assert names == (["get_rate"] if settings else ["Report", "get_rate"])
+
+
+def test_a_call_of_another_tool_is_not_taken_for_a_result(gw: LocalGateway, run: Run) -> None:
+    llm = gw.chat_model(thinking="enabled")
+    chain = llm.with_structured_output(Report, tools=[get_rate], include_raw=True)
+    gw.reply(tool_calls=[ToolCall("get_rate", {"currency": "EUR"})], reasoning="First the rate.")
+    answer = run(chain, "A report")
+    assert answer["parsed"] is None
+    assert "called 'get_rate' instead" in str(answer["parsing_error"])
+    assert answer["raw"].tool_calls[0]["args"] == {"currency": "EUR"}
 
 
 def test_the_result_alone_is_the_default(gw: LocalGateway) -> None:

@@ -10,6 +10,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
+MODEL_PROVIDER = "deepseek"
+"""Who wrote a message, in its `response_metadata`."""
+
 # `tool_calls` of the message says what was called; its content may repeat it, or lag behind it.
 _CALLS = frozenset(
     {
@@ -49,6 +52,10 @@ _REASONING_KEYS = (
     "summary",
 )
 _REASONING_KWARGS = ("reasoning", "thinking", "reasoning_details")
+# Blocks that LangChain makes where it writes content in its standard form.
+_OF_LANGCHAIN = frozenset(
+    {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
+)
 _TEXT_KEYS = ("text", "refusal", "transcript")
 
 
@@ -61,10 +68,14 @@ class Turn:
     left_out: frozenset[str]
     """The types of blocks that are neither text nor reasoning nor calls."""
 
+    blocks: list[Any] | None = None
+    """The content as blocks, where DeepSeek wrote them itself: they go back unchanged."""
+
 
 def read_turn(message: AIMessage) -> Turn:
     """Return what an assistant turn says; never raise."""
     blocks = [message.content] if isinstance(message.content, str) else message.content
+    own_blocks = _own_blocks(message)
     texts: list[str] = []
     thoughts: list[str] = []
     left_out: set[str] = set()
@@ -84,7 +95,45 @@ def read_turn(message: AIMessage) -> Turn:
     if not text:
         text, audio_left_out = _text_beside(kwargs)
         left_out |= audio_left_out
-    return Turn(text, _reasoning(kwargs, "".join(thoughts)), frozenset(left_out))
+    reasoning = _reasoning(kwargs, "".join(thoughts))
+    return Turn(text, reasoning, frozenset() if own_blocks else frozenset(left_out), own_blocks)
+
+
+def _own_blocks(message: AIMessage) -> list[Any] | None:
+    """Return the blocks of a message that DeepSeek wrote as blocks, in DeepSeek's form.
+
+    Its server tools answer so, in a shape that is not published; `response` keeps it.
+    https://api-docs.deepseek.com/guides/build_a_chatbot
+    """
+    metadata = message.response_metadata
+    if isinstance(message.content, str) or metadata.get("model_provider") != MODEL_PROVIDER:
+        return None
+    kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
+    if metadata.get("output_version") != "v1" and not kinds & _OF_LANGCHAIN:
+        # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
+        return [_as_block(block) for block in message.content if block]
+    blocks = [
+        _unwrapped(block) if block["type"] == "non_standard" else _as_text_block(block)
+        for block in message.content
+        if isinstance(block, dict) and block.get("type") in ("non_standard", "text")
+    ]
+    # What DeepSeek wrote as text is text blocks with nothing but text in them.
+    if all(block.keys() == {"type", "text"} for block in blocks):
+        return None
+    return [block for block in blocks if block != {"type": "text", "text": ""}]
+
+
+def _as_block(block: str | dict[Any, Any]) -> dict[Any, Any]:
+    return {"type": "text", "text": block} if isinstance(block, str) else block
+
+
+def _as_text_block(block: Mapping[str, Any]) -> dict[str, Any]:
+    extras = block.get("extras")
+    return {
+        "type": "text",
+        "text": block.get("text", ""),
+        **(extras if isinstance(extras, dict) else {}),
+    }
 
 
 def kind_of(block: Mapping[Any, Any]) -> str:

@@ -21,6 +21,7 @@ from langchain_cf_deepseek.dialect.schemas import (
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.redaction import shown
+from langchain_cf_deepseek.routing import reads_thinking
 
 Json = dict[str, Any]
 
@@ -38,7 +39,8 @@ def build_body(
     *,
     has_beta: bool,
     sees_images: bool,
-    reads_thinking: bool = True,
+    has_thinking: bool = True,
+    result_tool: str | None = None,
 ) -> Json:
     """Return the body of one request.
 
@@ -48,7 +50,9 @@ def build_body(
         messages: The conversation.
         has_beta: Whether the way to DeepSeek has a beta path.
         sees_images: Whether the model has vision.
-        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
+        has_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
+        result_tool: The tool whose arguments are a structured result, so that JSON mode can take
+            its place.
 
     Raises:
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
@@ -62,6 +66,8 @@ def build_body(
     body = _merged(_one_spelling(defaults), _one_spelling(call))
     _check_limits(body)
     check_parameters(body)
+    if result_tool is not None and _is_asked_to_think(body):
+        _ask_for_result_as_json(body, result_tool)
     _unforce_tool_choice(body)
     _warn_of_parallel_calls(body)
     body["messages"] = to_wire(
@@ -73,7 +79,7 @@ def build_body(
     _apply_strict(body, has_beta=has_beta)
     if _has_prefix(body):
         _check_prefix(body, has_beta=has_beta)
-    if not reads_thinking:
+    if not has_thinking:
         _say_by_effort(body)
     if not body.get("stream"):
         body.pop("stream", None)
@@ -178,17 +184,50 @@ def _unforce_tool_choice(body: Json) -> None:
             choice = "auto"
             warn_once(
                 "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
-                "as 'auto', and the model may answer without a tool. Set thinking='disabled' to "
-                "force the tool."
+                "as 'auto', and where the model answers without a tool, a second request forces "
+                "it without thinking. Set thinking='disabled' to force it at once."
             )
         else:
             body["thinking"] = _DISABLED
     body["tool_choice"] = choice
 
 
-def asks_to_think(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> bool:
-    """Return whether a user asks for thinking, rather than leaving it at DeepSeek's default."""
-    return _is_asked_to_think(_merged(_one_spelling(defaults), _one_spelling(call)))
+def lifted_tool_choice(asked: Any, body: Json) -> str | Json | None:
+    """Return the forced choice that was asked for and is sent as 'auto', in DeepSeek's form."""
+    choice = _tool_choice(asked)
+    is_lifted = choice not in (None, *_UNFORCED) and body.get("tool_choice") == "auto"
+    return choice if is_lifted else None
+
+
+def forced_body(body: Json, choice: str | Json, text: str) -> Json:
+    """Return the body that forces a tool call after the model has thought and answered in text.
+
+    Args:
+        body: What was sent, with the choice lifted.
+        choice: The choice.
+        text: The answer.
+    """
+    forced = {name: value for name, value in body.items() if name != "reasoning_effort"}
+    off = {"thinking": _DISABLED} if reads_thinking(body["model"]) else {"reasoning_effort": "none"}
+    answer = {"role": "assistant", "content": text}
+    return forced | {
+        "messages": [*body["messages"], answer],
+        "tool_choice": choice,
+        **off,
+    }
+
+
+def _ask_for_result_as_json(body: Json, result_tool: str) -> None:
+    """Ask for a structured result in JSON mode, which goes together with thinking."""
+    tools = body.pop("tools", [])
+    functions = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
+    function = functions[result_tool]
+    if others := [tool for tool in tools if tool.get("function") is not function]:
+        body["tools"] = others
+    body.pop("tool_choice", None)
+    told = {key: function[key] for key in ("description",) if function.get(key)}
+    schema = {"title": result_tool, **told, **(function.get("parameters") or {})}
+    body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
 def _is_asked_to_think(body: Json) -> bool:

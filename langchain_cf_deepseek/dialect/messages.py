@@ -33,6 +33,9 @@ from langchain_cf_deepseek.notices import warn_once
 UNKNOWN_KEYS = "deepseek"
 """Where `additional_kwargs` keeps what an answer holds beyond the documented keys."""
 
+REASONING_KEY = "reasoning_key"
+"""Where `response_metadata` keeps the server's word for `reasoning_content`, if it has another."""
+
 DOCUMENTED_KEYS = frozenset(
     {
         "content",
@@ -76,6 +79,10 @@ def to_wire(
     wire: list[dict[str, Any]] = []
     left_out: set[str] = set()
     answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    last_question = max(
+        (place for place, message in enumerate(messages) if isinstance(message, HumanMessage)),
+        default=-1,
+    )
     for index, message in enumerate(messages):
         try:
             if isinstance(message, ChatMessage) and message.role != _REMINDER:
@@ -83,7 +90,11 @@ def to_wire(
             if isinstance(message, AIMessage):
                 turn = read_turn(message)
                 left_out |= turn.left_out
-                wire.append(_assistant(message, turn, answered, send_reasoning=send_reasoning))
+                said = _assistant(message, turn, answered)
+                if send_reasoning:
+                    is_checked = index > last_question
+                    said |= _reasoning(message, turn, is_checked=is_checked)
+                wire.append(said)
             else:
                 wire.append(_message(message, sees_images=sees_images))
         except ValueError as error:
@@ -120,7 +131,7 @@ def _traceable(index: int, message: BaseMessage) -> BaseMessage:
     for block in message.content:
         broken = is_broken_image(block)
         if isinstance(message, ToolMessage) and (broken or is_rewritten_row(block)):
-            content.append(as_text(block))
+            content.append(as_text(block) if isinstance(block, dict) else block)
         elif broken and isinstance(message, AIMessage):
             content.append({"type": "non_standard", "value": block})
         elif broken:
@@ -172,10 +183,8 @@ def _of_its_role(message: ChatMessage) -> BaseMessage:
     )
 
 
-def _assistant(
-    message: AIMessage, turn: Turn, answered: Collection[str], *, send_reasoning: bool
-) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": "assistant", "content": turn.text}
+def _assistant(message: AIMessage, turn: Turn, answered: Collection[str]) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": "assistant", "content": turn.blocks or turn.text}
     calls = _tool_calls(message, answered)
     prefix = message.additional_kwargs.get("prefix")
     if prefix:
@@ -183,9 +192,6 @@ def _assistant(
         if calls:
             msg = "a `prefix` cannot hold tool calls."
             raise ValueError(msg)
-    # In a prefix to be continued, empty reasoning would mean: reason first.
-    if send_reasoning and (turn.reasoning or not prefix):
-        wire["reasoning_content"] = turn.reasoning
     if calls:
         wire["tool_calls"] = calls
     if message.name:
@@ -197,6 +203,24 @@ def _assistant(
         msg = f"additional_kwargs[{UNKNOWN_KEYS!r}] cannot hold {sorted(misplaced)}."
         raise ValueError(msg)
     return unknown | wire
+
+
+def _reasoning(message: AIMessage, turn: Turn, *, is_checked: bool) -> dict[str, str]:
+    """Return the reasoning of an assistant turn under the word that it came under.
+
+    Args:
+        message: The message.
+        turn: What it says.
+        is_checked: Whether DeepSeek may refuse the turn without `reasoning_content`, which other
+            servers pass over: it looks at the turns behind the last question.
+    """
+    if not turn.reasoning and message.additional_kwargs.get("prefix"):
+        return {}  # in a prefix to be continued, empty reasoning would mean: reason first
+    key = message.response_metadata.get(REASONING_KEY)
+    if not turn.reasoning or key != "reasoning":
+        return {"reasoning_content": turn.reasoning}
+    as_deepseek = {"reasoning_content": turn.reasoning} if is_checked else {}
+    return {"reasoning": turn.reasoning, **as_deepseek}
 
 
 def _tool_calls(message: AIMessage, answered: Collection[str]) -> list[dict[str, Any]]:

@@ -117,7 +117,7 @@ def check_streaming(setup: Setup) -> Verdict:
     chunks = setup.stream()
     if isinstance(chunks, CFDeepSeekError):
         return _failed(chunks)
-    if "finish_reason" in chunks[0].response_metadata:
+    if sum(bool(chunk.content) for chunk in chunks) == 1:
         return Verdict(
             "warn",
             "came in one piece instead of a stream: guardrails of the gateway do that",

@@ -52,7 +52,7 @@ from langchain_cf_deepseek.local.local_gateway import LocalGateway
 from langchain_cf_deepseek.local.models import MODELS, Model
 from langchain_cf_deepseek.local.rate_limit import RateLimit
 from langchain_cf_deepseek.local.readings import Readings
-from langchain_cf_deepseek.local.replies import Reply, ToolCall
+from langchain_cf_deepseek.local.replies import Reply, ScriptedCall
 from langchain_cf_deepseek.local.routes import Route, RouteStep
 from langchain_cf_deepseek.local.rules import Rules
 from langchain_cf_deepseek.local.spending import Policy, SpendLimit
@@ -77,8 +77,8 @@ __all__ = [
     "RouteStep",
     "Routing",
     "Rules",
+    "ScriptedCall",
     "SpendLimit",
-    "ToolCall",
     "compat_error",
     "deepseek_error",
     "edge_error",
@@ -87,3 +87,5 @@ __all__ = [
     "rest_error",
     "workers_ai_error",
 ]
+
+ToolCall = ScriptedCall  # Its earlier name: LangChain has another class of that name.

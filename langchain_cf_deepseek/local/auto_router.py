@@ -52,10 +52,6 @@ class Chooser:
         self._router = router
         self._pins: dict[tuple[str, str], str] = {}
 
-    def reset(self) -> None:
-        """Forget turns and sessions."""
-        self._pins.clear()
-
     def take(self, call: Call, name: str) -> bool:
         """Note that a call is for the Auto Router, if its model says so."""
         if name != MODEL:

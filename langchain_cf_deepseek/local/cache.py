@@ -39,11 +39,6 @@ class Cache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def clear(self) -> None:
-        """Forget every answer."""
-        with self._lock:
-            self._entries.clear()
-
     async def step(self, call: Call, proceed: Proceed) -> Answer:
         """Answer from the cache, or keep what the provider answers."""
         call.facts["cf-aig-cache-status"] = "MISS"

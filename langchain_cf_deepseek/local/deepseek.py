@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from deepseek_recipe import (
@@ -61,13 +61,11 @@ class DeepSeek:
         passback: Passback,
         keep_alive: int,
         usage_chunk: UsageChunk | None,
-        next_reply: Callable[[], Reply | None],
     ) -> None:
         self._models = models
         self._passback = passback
         self._keep_alive = keep_alive
         self._usage_chunk = usage_chunk
-        self._next_reply = next_reply
         self._prompts = PromptMemory()
 
     def reset(self) -> None:
@@ -133,7 +131,7 @@ class DeepSeek:
         except ImageError as error:
             raise deepseek_refusal(400, str(error)) from error
         user_id = _user_id(call)
-        scripted = self._next_reply()
+        scripted = call.replies.popleft() if call.replies else None
         if scripted is None:
             reply = pretend(request.conversation)
             cached_tokens = self._prompts.hit_tokens(prompt, user_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -86,6 +87,8 @@ class Call:
     """Whether Cloudflare pays the provider, because nobody brought a key."""
     facts: dict[str, str] = field(default_factory=dict)
     """Response headers that the gateway adds."""
+    replies: deque[Any] = field(default_factory=deque)
+    """The scripted replies that the pretend model has left."""
 
     @property
     def on_rest_host(self) -> bool:

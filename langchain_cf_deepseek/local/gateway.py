@@ -33,6 +33,7 @@ from langchain_cf_deepseek.local.exchange import (
 from langchain_cf_deepseek.local.fallback import universal
 from langchain_cf_deepseek.local.logs import Logs
 from langchain_cf_deepseek.local.logs_api import LogsAPI
+from langchain_cf_deepseek.local.replies import Reply
 from langchain_cf_deepseek.local.rules import Enforcement, Rules
 from langchain_cf_deepseek.local.sabotage import FaultQueue
 from langchain_cf_deepseek.local.server import reset_connection
@@ -62,27 +63,24 @@ class Provider(Protocol):
         """Close what is open."""
 
 
-class Gateway:
-    """The ASGI application, and everything that it remembers."""
+class _Memory:
+    """What a gateway remembers from one reset to the next, and the steps that use it.
+
+    A call keeps the memory that it came into, so that one still under way at a reset neither counts
+    nor logs afterwards.
+    """
 
     def __init__(
-        self,
-        settings: Settings,
-        rules: Rules,
-        provider: Provider,
-        *,
-        unified_headers: bool,
-        log_delay: float,
+        self, settings: Settings, rules: Rules, *, unified_headers: bool, log_delay: float
     ) -> None:
+        self.replies: deque[Reply] = deque()
         self.faults = FaultQueue()
-        self.cache = Cache()
         self.logs = Logs(settings.models, log_delay)
         self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
         self.enforcement = Enforcement(rules, settings.gateway_id, settings.models)
-        self._provider = provider
         admission = Admission(settings, self.enforcement.takes)
-        answering = (self.cache.step, *self.enforcement.steps, self.faults.step)
-        self._steps: Mapping[Door, tuple[Step, ...]] = {
+        answering = (Cache().step, *self.enforcement.steps, self.faults.step)
+        self.steps: Mapping[Door, tuple[Step, ...]] = {
             "provider-native": (
                 admission.gateway_token,
                 admission.gateway_id,
@@ -123,28 +121,43 @@ class Gateway:
                 *answering,
             ),
         }
+
+
+class Gateway:
+    """The ASGI application, and what it remembers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        provider: Provider,
+        *,
+        unified_headers: bool,
+        log_delay: float,
+    ) -> None:
+        self._new_memory = partial(
+            _Memory, settings, rules, unified_headers=unified_headers, log_delay=log_delay
+        )
+        self.memory = self._new_memory()
+        self._provider = provider
         self._lock = threading.Lock()
         doors = [Route(path, self._door(routing), methods=METHODS) for path, routing in DOORS]
         self.app = Starlette(routes=[*doors, Route("/{path:path}", self._nowhere, methods=METHODS)])
 
     def reset(self) -> None:
         """Forget requests, faults, cached answers, logs and counters."""
-        with self._lock:
-            self.requests.clear()
-        self.enforcement.reset()
-        self.faults.clear()
-        self.cache.clear()
-        self.logs.clear()
+        self.memory = self._new_memory()
         self._provider.reset()
 
     def recorded(self) -> list[RecordedRequest]:
         """List the requests received so far."""
         with self._lock:
-            return list(self.requests)
+            return list(self.memory.requests)
 
     def _door(self, routing: Door) -> Callable[[Request], Awaitable[Response]]:
         async def enter(request: Request) -> Response:
             raw = await request.body()
+            memory = self.memory
             recorded = self._record(request, raw)
             path = request.path_params
             call = Call(
@@ -157,9 +170,10 @@ class Gateway:
                 reset=partial(reset_connection, request.state.transport),
                 log_id=str(_uuid7()),
                 facts=_ray(),
+                replies=memory.replies,
             )
             try:
-                answer = await self._proceed(call, self._steps[routing])
+                answer = await self._proceed(call, memory.steps[routing])
             except RefusedError as refused:
                 answer = refused.answer
             return _response(answer, call.facts)
@@ -180,7 +194,7 @@ class Gateway:
             body=parsed(raw),
         )
         with self._lock:
-            self.requests.append(recorded)
+            self.memory.requests.append(recorded)
         return recorded
 
     async def _proceed(self, call: Call, steps: Sequence[Step]) -> Answer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -111,8 +109,6 @@ class LocalGateway:
         self.api_key = api_key
         self.cloudflare_api_token = cloudflare_api_token
         self._port = port
-        self._replies: deque[Reply] = deque()
-        self._lock = threading.Lock()
         provider: Provider
         if upstream is None:
             provider = DeepSeek(
@@ -120,7 +116,6 @@ class LocalGateway:
                 passback=passback,
                 keep_alive=int(keep_alive),
                 usage_chunk=usage_chunk,
-                next_reply=self._next_reply,
             )
         else:
             provider = Upstream(upstream, upstream_api_key, api_key)
@@ -198,7 +193,7 @@ class LocalGateway:
 
         Not for requests that were refused or answered from the cache.
         """
-        return self._gateway.enforcement.upstream_calls
+        return self._gateway.memory.enforcement.upstream_calls
 
     def chat_model(self, **kwargs: Any) -> ChatCloudflareDeepSeek:
         """Make a chat model that talks to this gateway.
@@ -269,12 +264,7 @@ class LocalGateway:
         if isinstance(self._provider, Upstream):
             msg = "Replies cannot be scripted: the upstream answers."
             raise TypeError(msg)
-        with self._lock:
-            self._replies.append(reply or Reply(**fields))
-
-    def _next_reply(self) -> Reply | None:
-        with self._lock:
-            return self._replies.popleft() if self._replies else None
+        self._gateway.memory.replies.append(reply or Reply(**fields))
 
     def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:
         """Order a fault.
@@ -283,7 +273,7 @@ class LocalGateway:
             fault: The fault.
             **fields: The fields of a `Fault`, instead of one.
         """
-        self._gateway.faults.add(fault or Fault(**fields))
+        self._gateway.memory.faults.add(fault or Fault(**fields))
 
     def fail_next(self, name: str, *, times: int | None = 1) -> None:
         """Order a failure that Cloudflare or DeepSeek is known for.
@@ -298,9 +288,10 @@ class LocalGateway:
         self.fault(replace(failure(name), times=times))
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, faults, cached answers, logs and all that counts."""
-        with self._lock:
-            self._replies.clear()
+        """Forget requests, scripted replies, faults, cached answers, logs and all that counts.
+
+        A call under way finds what was there when it came, and leaves nothing behind.
+        """
         self._gateway.reset()
 
 

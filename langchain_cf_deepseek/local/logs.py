@@ -40,12 +40,6 @@ class Logs:
         self._stored_bytes = 0
         self._lock = threading.Lock()
 
-    def clear(self) -> None:
-        """Forget every log."""
-        with self._lock:
-            self._logs.clear()
-            self._stored_bytes = 0
-
     def of(self, gateway: str) -> list[Log]:
         """List what can be seen of a gateway's logs, the oldest first."""
         now = self._clock()

@@ -34,11 +34,6 @@ class RateLimiter:
         self._limit = limit
         self._window = Window(limit.seconds, limit.technique, clock) if limit else None
 
-    def reset(self) -> None:
-        """Begin the window anew."""
-        if self._window:
-            self._window.clear()
-
     async def step(self, call: Call, proceed: Proceed) -> Answer:
         """Refuse a call above the limit, without saying when to come back."""
         if self._limit and self._window:

@@ -35,7 +35,7 @@ LONGEST_READING = 20_000
 
 
 @dataclass(frozen=True)
-class ToolCall:
+class ScriptedCall:
     """A call that the pretend model makes."""
 
     name: str
@@ -49,11 +49,19 @@ class Reply:
     content: str = ""
     reasoning: str | None = None
     """Never sent when the request turned thinking off."""
-    tool_calls: Sequence[ToolCall] = ()
+    tool_calls: Sequence[ScriptedCall] = ()
+    """The calls; LangChain's own `ToolCall` is taken too, without its id."""
     finish_reason: str | None = None
     """Instead of the one that follows from the answer."""
     cached_tokens: int = 0
     """How many prompt tokens count as a hit of DeepSeek's context cache."""
+
+    def __post_init__(self) -> None:
+        calls = [
+            ScriptedCall(call["name"], call["args"]) if isinstance(call, dict) else call
+            for call in self.tool_calls
+        ]
+        object.__setattr__(self, "tool_calls", calls)
 
 
 def pretend(conversation: Conversation) -> Reply:
@@ -104,7 +112,7 @@ class _Turn:
     def _thought(self, conclusion: str) -> str:
         return f'The user says: "{self._quoted()}" {conclusion}'
 
-    def _calls(self) -> list[ToolCall]:
+    def _calls(self) -> list[ScriptedCall]:
         forced = self._conversation.tool_choice == "required"
         done = {result.name for result in self._results}
         open_ = [tool for tool in self._tools if tool.name not in done]
@@ -152,7 +160,7 @@ class _Turn:
         found = [text.find(word) for word in (tool.name.lower(), *words(tool.name))]
         return min((place for place in found if place >= 0), default=len(text))
 
-    def _calls_of(self, tool: ToolDefinition) -> list[ToolCall]:
+    def _calls_of(self, tool: ToolDefinition) -> list[ScriptedCall]:
         """Call a tool once, or once for each of several names that its only parameter could be."""
         schema = tool.parameters or {}
         form = _is_form(tool)
@@ -161,7 +169,7 @@ class _Turn:
         single = len(properties) == 1 and takes_name(properties[0]) and not form
         count = max(1, len(reading.quotations or reading.names)) if single else 1
         filler = Filler(schema, reading, complete=form)
-        return [ToolCall(tool.name, filler.fill()) for _ in range(count)]
+        return [ScriptedCall(tool.name, filler.fill()) for _ in range(count)]
 
     def _question_read(self) -> Reading:
         """Read the question for the next call: numbers that a call had are spent, results count."""

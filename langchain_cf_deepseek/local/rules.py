@@ -90,13 +90,6 @@ class Enforcement:
         """How often the provider was asked."""
         return self._attempts.count
 
-    def reset(self) -> None:
-        """Begin all counts and windows anew."""
-        self._attempts.count = 0
-        self._chooser.reset()
-        self._spending.reset()
-        self._limiter.reset()
-
     def _here(self, step: Step) -> Step:
         """Take a step only at the gateway that it belongs to."""
 

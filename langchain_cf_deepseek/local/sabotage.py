@@ -58,11 +58,6 @@ class FaultQueue:
         with self._lock:
             self._ordered.append(_Ordered(fault))
 
-    def clear(self) -> None:
-        """Withdraw every fault."""
-        with self._lock:
-            self._ordered.clear()
-
     def _next(self) -> Fault | None:
         with self._lock:
             fault = next((entry.fault for entry in self._ordered if entry.strikes()), None)

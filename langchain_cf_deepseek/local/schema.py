@@ -109,6 +109,9 @@ class Filler:
             elif options := schema.get("anyOf") or schema.get("oneOf"):
                 useful = [option for option in options if option != {"type": "null"}]
                 rest = {key: schema[key] for key in schema if key not in {"anyOf", "oneOf"}}
+                values = [option["const"] for option in map(_mapping, useful) if "const" in option]
+                if values and len(values) == len(useful):
+                    return {**rest, "enum": values}
                 schema = {**rest, **_mapping((useful or options)[0])}
             else:
                 break

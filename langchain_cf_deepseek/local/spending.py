@@ -105,10 +105,6 @@ class _Budget:
             if len(self._unnoticed) > self._late:
                 self._window.add(self._unnoticed.popleft())
 
-    def reset(self) -> None:
-        self._window.clear()
-        self._unnoticed.clear()
-
 
 class Spending:
     """The limits and policies of a gateway, and what was spent under each."""
@@ -131,11 +127,6 @@ class Spending:
         self._budgets = [budget for _, budget in (*self._limits, *self._policies)]
         self._models = models
         self._code = readings.spend_limit_code
-
-    def reset(self) -> None:
-        """Forget what was spent."""
-        for budget in self._budgets:
-            budget.reset()
 
     async def policies(self, call: Call, proceed: Proceed) -> Answer:
         """Reject a call that no policy allows, or whose policy has spent its budget."""

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from langchain_cf_deepseek import CFDeepSeekRateLimitError, ChatCloudflareDeepSeek
-from langchain_cf_deepseek.dialect.answer import Answer
+from langchain_cf_deepseek.dialect.response import ResponseReader
 from langchain_cf_deepseek.error_rules import error_from_response
 from langchain_cf_deepseek.http_library import http
 from langchain_cf_deepseek.sse import DONE, EventDecoder
@@ -67,9 +67,11 @@ def test_events_become_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -
     sent = [json.loads(event[6:]) for event in events(CHUNKS)[:-1]]
 
     def chunks() -> list[ChatGenerationChunk]:
-        answer = Answer(_response(200), {"model": "deepseek-flash"}, as_blocks=as_blocks)
-        with answer.streamed():
-            return [chunk for event in sent if (chunk := answer.chunk(event))]
+        reader = ResponseReader(as_blocks=as_blocks)
+        reader.begin(_response(200), {"model": "deepseek-flash"})
+        with reader.streamed():
+            read = [reader.chunk(event) for event in sent]
+        return [chunk for chunk in [*read, reader.closing_chunk()] if chunk]
 
     first, *others = benchmark(chunks)
     message = sum(others, first).message

@@ -593,7 +593,7 @@ def test_a_log_can_be_seen_only_after_its_delay(monkeypatch: pytest.MonkeyPatch)
         assert sdk.refusal("edit", wanted, feedback=1) == missing
         assert sdk("list") == []
         later = time.monotonic() + 600
-        monkeypatch.setattr(gateway._gateway.logs, "_clock", lambda: later)
+        monkeypatch.setattr(gateway._gateway.memory.logs, "_clock", lambda: later)
         assert sdk("get", wanted).id == wanted
 
 

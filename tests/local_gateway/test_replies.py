@@ -16,7 +16,7 @@ from deepseek_recipe import (
 )
 from deepseek_recipe import ToolCall as MadeCall
 
-from langchain_cf_deepseek.local import Reply
+from langchain_cf_deepseek.local import Reply, ScriptedCall
 from langchain_cf_deepseek.local.replies import LONGEST_READING, pretend
 from tests.local_gateway.images import PNG
 
@@ -330,3 +330,9 @@ def test_json_has_the_keys_that_the_text_names() -> None:
 def test_json_without_any_hint_holds_the_answer() -> None:
     reply = ask("What is 1 + 2? json", response_format="json_object")
     assert json.loads(reply.content) == {"answer": "1 + 2 = 3"}
+
+
+def test_a_scripted_call_may_be_one_of_langchain() -> None:
+    call = {"type": "tool_call", "name": "clock", "args": {"zone": "CET"}, "id": "a"}
+    reply = Reply(tool_calls=[call])  # type: ignore[list-item]  # a star import brings it
+    assert reply == Reply(tool_calls=[ScriptedCall("clock", {"zone": "CET"})])

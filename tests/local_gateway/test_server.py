@@ -202,3 +202,29 @@ def test_its_chat_model_talks_to_it(gw: LocalGateway, routing: str) -> None:
     llm = gw.chat_model(routing=routing, max_tokens=50)
     assert llm.invoke("Where are you?").content == "Here I am."
     assert gw.requests[0].body["max_tokens"] == 50
+
+
+def test_a_call_under_way_at_a_reset_leaves_nothing_behind(ask: Caller) -> None:
+    """A slow call of one test took the reply, the budget and the log of the next."""
+    gateway = ask.gateway
+    gateway.reply(content="Slow.")
+    gateway.fault(delay=0.4)
+    slow = threading.Thread(target=ask.post)
+    slow.start()
+    while not gateway.requests:
+        time.sleep(0.01)
+    gateway.reset()
+    gateway.reply(content="Next.")
+    answer = httpx.post(
+        f"{gateway.base_url()}/chat/completions",
+        json={"model": "deepseek-flash", "messages": [QUESTION]},
+        headers=ask.headers("provider-native"),
+    )
+    assert answer.json()["choices"][0]["message"]["content"] == "Next."
+    slow.join()
+    assert (len(gateway.requests), gateway.upstream_calls) == (1, 1)
+    listed = ask.http.get(
+        f"{gateway.url}/client/v4/accounts/{gateway.account_id}/ai-gateway/gateways/local/logs",
+        headers=ask.headers("unified"),
+    )
+    assert [entry["id"] for entry in listed.json()["result"]] == [answer.headers["cf-aig-log-id"]]

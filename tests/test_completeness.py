@@ -1,0 +1,397 @@
+"""A response is a valid completion or a typed error: cut, leaked, failed and empty ones."""
+
+import json
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import ModelRetryMiddleware
+from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.exceptions import ModelError
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tracers.base import BaseTracer
+from langchain_core.tracers.schemas import Run
+
+from langchain_cf_deepseek import errors
+from langchain_cf_deepseek.errors import ModelRefusalError
+from langchain_cf_deepseek.local import LocalGateway, ToolCall
+from tests.conftest import PATHS, Ask
+from tests.streaming import USAGE, completion, event_stream, serve
+
+TOOLS = [
+    {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+]
+TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
+BAR, DOUBLE, LOW = "\uff5c", "\u2016", "\u2581"
+
+
+@pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def _error(gw: LocalGateway, path: str, **kwargs: Any) -> errors.CFDeepSeekError:
+    with pytest.raises(errors.CFDeepSeekError) as caught:
+        PATHS[path](gw.chat_model(max_retries=0), "json", **kwargs)
+    return caught.value
+
+
+def _call(arguments: Any, name: Any = "get_weather", **fields: Any) -> dict[str, Any]:
+    call = {"id": "a", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return call | fields
+
+
+# Cut by the limit.
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null", "{", '{"path": "/ho', "[]", "1"])
+@pytest.mark.parametrize("others", [[], [_call('{"city": "Paris"}', id="b")]])
+def test_a_call_cut_by_the_limit_is_an_error_that_keeps_what_was_paid_for(
+    gw: LocalGateway, path: str, arguments: str, others: list[Any]
+) -> None:
+    """DeepSeek writes a call without arguments as `{}`, so an empty text is a cut call."""
+    calls = [*others, _call(arguments, "wipe")]
+    serve(gw, path, completion("length", content="Wiping.", tool_calls=calls))
+    error = _error(gw, path, tools=TOOLS)
+    assert type(error) is errors.CFDeepSeekMaxTokensError
+    assert not error.is_retryable
+    assert "max_tokens" in str(error)
+    assert error.partial == "Wiping."
+    assert error.usage_metadata == TOKENS
+    assert error.raw_message is not None
+    assert error.raw_message.content == "Wiping."
+    assert error.raw_message.usage_metadata == TOKENS
+    assert error.raw_message.response_metadata["finish_reason"] == "length"
+    assert [call["args"] for call in error.raw_message.tool_calls] == [
+        {"city": "Paris"} for _ in others
+    ]
+    (cut,) = error.raw_message.invalid_tool_calls
+    assert (cut["name"], cut["args"]) == ("wipe", arguments)
+
+
+def test_a_whole_call_at_the_limit_is_a_call(gw: LocalGateway, path: str) -> None:
+    serve(gw, path, completion("length", tool_calls=[_call("{}")]))
+    (call,) = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).tool_calls
+    assert call["args"] == {}
+
+
+@pytest.mark.parametrize("limit", [14, 18, 22])
+def test_an_agent_does_not_run_a_tool_whose_call_was_cut(gw: LocalGateway, limit: int) -> None:
+    ran = []
+
+    def wipe(path: str = "/") -> str:
+        """Wipe a folder."""
+        ran.append(path)
+        return "wiped"
+
+    gw.reply(tool_calls=[ToolCall("wipe", {"path": "/home/ada/old"})])
+    llm = gw.chat_model(max_tokens=limit, thinking="disabled", max_retries=0)
+    retry = ModelRetryMiddleware(max_retries=2, on_failure="error", initial_delay=0)
+    agent = create_agent(llm, [wipe], middleware=[retry])
+    with pytest.raises(errors.CFDeepSeekMaxTokensError):
+        agent.invoke({"messages": [HumanMessage("Wipe /home/ada/old")]})
+    assert ran == []
+    assert len(gw.requests) == 1
+
+
+class _Tracer(BaseTracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[Run] = []
+
+    def _persist_run(self, run: Run) -> None:
+        self.runs.append(run)
+
+
+def test_tokens_of_a_failed_response_are_counted_and_traced_once(
+    gw: LocalGateway, path: str
+) -> None:
+    serve(gw, path, completion("length", tool_calls=[_call("")]))
+    tracer = _Tracer()
+    with (
+        get_usage_metadata_callback() as counted,
+        pytest.raises(errors.CFDeepSeekMaxTokensError),
+    ):
+        PATHS[path](
+            gw.chat_model().with_config(callbacks=[tracer]),
+            "Hi",
+            tools=TOOLS,
+        )
+    assert counted.usage_metadata == {"deepseek-flash": TOKENS}
+    (run,) = tracer.runs
+    assert "CFDeepSeekMaxTokensError" in str(run.error)
+    assert run.outputs is not None
+    traced = run.outputs["generations"][0][0]["message"]["kwargs"]
+    assert traced["usage_metadata"] == TOKENS
+
+
+def test_tokens_are_counted_once_where_a_stream_falls_back_to_invoke(gw: LocalGateway) -> None:
+    gw.fault(body=completion("length", tool_calls=[_call("")]))
+    llm = gw.chat_model(disable_streaming=True)
+    with get_usage_metadata_callback() as counted, pytest.raises(errors.CFDeepSeekMaxTokensError):
+        list(llm.stream("Hi", tools=TOOLS))
+    assert counted.usage_metadata == {"deepseek-flash": TOKENS}
+
+
+JSON_MODE = {"response_format": {"type": "json_object"}}
+
+
+@pytest.mark.parametrize("text", ["", "  ", '{"a": [1, 2', '{"amount": 125', "```json\n{", "["])
+def test_json_cut_by_the_limit_is_an_error(gw: LocalGateway, path: str, text: str) -> None:
+    serve(gw, path, completion("length", content=text, reasoning_content="Think."))
+    error = _error(gw, path, **JSON_MODE)
+    assert type(error) is errors.CFDeepSeekMaxTokensError
+    assert "max_tokens" in str(error)
+    assert error.raw_message is not None
+    assert error.raw_message.additional_kwargs == {"reasoning_content": "Think."}
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, 2', "```json\n{\n```", '{"a": 1,}', '{"a": nil}'])
+def test_half_json_with_finish_stop_is_not_completed_by_guess(
+    gw: LocalGateway, path: str, text: str
+) -> None:
+    serve(gw, path, completion(content=text))
+    error = _error(gw, path, **JSON_MODE)
+    assert type(error) is errors.CFDeepSeekAPIError
+    assert error.is_retryable
+    assert error.partial == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": 1}', ' [1]\n\n  {"b": ', '{"a": "line\nbreak"}', '```json\n{"a": 1}\n```', "null", "5"],
+)
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_whole_json_is_an_answer_whatever_stands_behind_it(
+    gw: LocalGateway, path: str, text: str, finish: str
+) -> None:
+    serve(gw, path, completion(finish, content=text))
+    assert PATHS[path](gw.chat_model(), "json", **JSON_MODE).content == text
+
+
+def test_nothing_but_reasoning_before_the_limit_is_no_final_answer_of_an_agent(
+    gw: LocalGateway, path: str
+) -> None:
+    serve(gw, path, completion("length", reasoning_content="Let me"))
+    assert type(_error(gw, path, tools=TOOLS)) is errors.CFDeepSeekMaxTokensError
+    serve(gw, path, completion("length", reasoning_content="Let me"))
+    assert PATHS[path](gw.chat_model(), "Hi").content == ""
+
+
+def test_text_cut_by_the_limit_is_an_answer_that_says_so(gw: LocalGateway, path: str) -> None:
+    serve(gw, path, completion("length", content="Once upon"))
+    message = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS)
+    assert message.content == "Once upon"
+    assert message.response_metadata["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("choice", ["any", "get_weather"])
+@pytest.mark.parametrize(
+    ("finish", "kind"),
+    [("stop", errors.CFDeepSeekAPIError), ("length", errors.CFDeepSeekMaxTokensError)],
+)
+def test_a_forced_call_that_is_answered_in_text_is_an_error_with_the_text(
+    gw: LocalGateway, path: str, choice: str, finish: str, kind: type[Exception]
+) -> None:
+    serve(gw, path, completion(finish, content="I would rather not."))
+    error = _error(gw, path, tools=TOOLS, tool_choice=choice)
+    assert type(error) is kind
+    assert error.partial == "I would rather not."
+
+
+# Calls that leak as text.
+
+INVOKE = f'<{BAR}DSML{BAR}invoke name="get_weather">\n'
+LEAKS = {
+    "V3.2": f"<{BAR}DSML{BAR}function_calls>\n{INVOKE}</{BAR}DSML{BAR}invoke>\n",
+    "V3.2 after a sentence": f"Let me see. <{BAR}DSML{BAR}function_calls>",
+    "V4": f"<{BAR}DSML{BAR}tool_calls>\n{INVOKE}</{BAR}DSML{BAR}invoke>",
+    "V4.1": f"Let me look.\n\n<{BAR}{BAR}DSML{BAR}{BAR} calls>\n",
+    "double line": f'<{DOUBLE}DSML{DOUBLE}invoke name="get_weather">',
+    "ASCII bars with spaces": (
+        '< | DSML | function_calls > < | DSML | invoke name="get_weather" > '
+        '< | DSML | parameter name="city" > Paris < / | DSML | parameter > < / | DSML | invoke >'
+    ),
+    "ASCII bars": '<|DSML|invoke name="get_weather">',
+    "no bars": '<invoke name="get_weather">\n<parameter name="city">Paris</parameter>\n</invoke>',
+    "no bars in one line": (
+        '<invoke name="get_weather"><parameter name="city">Paris</parameter></invoke>'
+    ),
+    "V3": (
+        f"<{BAR}tool{LOW}calls{LOW}begin{BAR}><{BAR}tool{LOW}call{LOW}begin{BAR}>function"
+        f'<{BAR}tool{LOW}sep{BAR}>get_weather\n```json\n{{"city": "Paris"}}\n```'
+        f"<{BAR}tool{LOW}call{LOW}end{BAR}><{BAR}tool{LOW}calls{LOW}end{BAR}>"
+    ),
+    "V3 with ASCII bars": "<|tool_calls_begin|><|tool_call_begin|>function<|tool_sep|>get_weather",
+    "a closing tag alone": f"18 degrees.\n</{BAR}DSML{BAR}function_calls>",
+    "a closing tag without bars": "18 degrees.</function_calls>",
+    "a closing parameter": f"Paris</{BAR}DSML{BAR}parameter>",
+    "cut in an argument": f'{INVOKE}<{BAR}DSML{BAR}parameter name="city" string="true">Par',
+    "cut in the tag": f"<{BAR}DSML{BAR}",
+    "Hermes": '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>',
+    "JSON": '{"name": "get_weather", "arguments": {"city": "Paris"}}',
+    "JSON in a fence": '```json\n{"name": "get_weather", "parameters": {}}\n```',
+    "an invented result behind it": f"{INVOKE}</{BAR}DSML{BAR}invoke>\n\nIt is 18 degrees.",
+}
+
+
+def _message(place: str, spelling: str) -> dict[str, Any]:
+    return {place: LEAKS[spelling]}
+
+
+@pytest.mark.parametrize("spelling", LEAKS)
+@pytest.mark.parametrize("place", ["content", "reasoning_content"])
+@pytest.mark.parametrize("finish", ["stop", "tool_calls"])
+def test_a_call_that_leaks_as_text_is_a_retryable_error(
+    gw: LocalGateway, path: str, spelling: str, place: str, finish: str
+) -> None:
+    """https://github.com/vllm-project/vllm/issues/45603"""
+    serve(gw, path, completion(finish, **_message(place, spelling)))
+    error = _error(gw, path, tools=TOOLS)
+    assert type(error) is errors.CFDeepSeekAPIError
+    assert error.is_retryable
+    assert "markup of a tool call" in str(error)
+    assert error.usage_metadata == TOKENS
+
+
+def test_a_leaked_call_is_seen_without_tools_where_earlier_turns_called(
+    gw: LocalGateway, path: str
+) -> None:
+    call = {"name": "get_weather", "args": {}, "id": "a", "type": "tool_call"}
+    history: list[Any] = [
+        ("user", "Weather?"),
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        ToolMessage("18", tool_call_id="a"),
+    ]
+    serve(gw, path, completion(content=LEAKS["V3.2"]))
+    with pytest.raises(errors.CFDeepSeekAPIError, match="markup of a tool call"):
+        PATHS[path](gw.chat_model(), history)
+
+
+EXPLANATIONS = {
+    "in backticks": f"DeepSeek writes `<{BAR}DSML{BAR}function_calls>` before a call.",
+    "at the end, in backticks": f"It begins with `<{BAR}DSML{BAR}function_calls>`",
+    "in a fence": f"A call:\n```xml\n{LEAKS['V3.2']}```\nThat is all.",
+    "in a fence cut by the limit": f"A call:\n```xml\n<{BAR}DSML{BAR}function_calls>\n<{BAR}DSML",
+    "in a sentence": 'It writes <invoke name="get_weather"> and closes it with </invoke>.',
+    "in a Chinese sentence": f'\u6a21\u578b\u5199<{BAR}DSML{BAR}invoke name="f">\u8868\u793a.',
+    "quoted": f'The first tag is "<{BAR}DSML{BAR}function_calls>" in V3.2.',
+    "at the end of a sentence": f"The first tag is <{BAR}DSML{BAR}function_calls>.",
+    "V3 in a sentence": f"Calls follow <{BAR}tool{LOW}calls{LOW}begin{BAR}> in V3.",
+    "other XML": '<config>\n<parameter name="city">Paris</parameter>\n</config>',
+    "JSON that calls nothing": '{"name": "Ada", "arguments": {}}',
+}
+
+
+@pytest.mark.parametrize("place", EXPLANATIONS)
+def test_an_answer_that_explains_the_markup_is_an_answer(
+    gw: LocalGateway, path: str, place: str
+) -> None:
+    serve(gw, path, completion(content=EXPLANATIONS[place]))
+    assert PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).content == EXPLANATIONS[place]
+
+
+@pytest.mark.parametrize("spelling", LEAKS)
+def test_whole_calls_beside_a_remnant_of_markup_are_calls(
+    gw: LocalGateway, path: str, spelling: str
+) -> None:
+    calls = [_call('{"city": "Paris"}')]
+    serve(gw, path, completion("tool_calls", content=LEAKS[spelling], tool_calls=calls))
+    message = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS)
+    assert [call["args"] for call in message.tool_calls] == [{"city": "Paris"}]
+
+
+def test_a_broken_call_beside_a_remnant_is_told_as_what_it_is(gw: LocalGateway, path: str) -> None:
+    calls = [_call('{"city": ')]
+    serve(gw, path, completion("tool_calls", content=LEAKS["V3.2"], tool_calls=calls))
+    error = _error(gw, path, tools=TOOLS)
+    assert "'get_weather' are not a JSON object" in str(error)
+
+
+# Finish reasons, and failures on a choice.
+
+
+@pytest.mark.parametrize(
+    "finish", ["error", "network_error", "repetition_truncation", "STOP", "eos", "next_year"]
+)
+def test_a_finish_reason_that_deepseek_does_not_document_is_an_error(
+    gw: LocalGateway, path: str, finish: str
+) -> None:
+    serve(gw, path, completion(finish, content="Half a"))
+    error = _error(gw, path)
+    assert type(error) is errors.CFDeepSeekAPIError
+    assert error.is_retryable
+    assert error.partial == "Half a"
+    assert error.usage_metadata == TOKENS
+    assert finish in str(error)
+
+
+@pytest.mark.parametrize("finish", ["error", "stop", None])
+def test_a_failure_on_a_choice_is_an_error_in_its_words(
+    gw: LocalGateway, path: str, finish: str | None
+) -> None:
+    """https://github.com/genkit-ai/genkit/issues/6259"""
+    body = completion(finish, content="Half a")
+    body["choices"][0]["error"] = {"code": 502, "message": "upstream lost"}
+    serve(gw, path, body)
+    error = _error(gw, path)
+    assert isinstance(error, errors.CFDeepSeekAPIError)
+    assert error.is_retryable
+    assert "upstream lost" in str(error)
+    assert error.code == 502
+    assert error.partial == "Half a"
+
+
+def test_a_refusal_is_the_refusal_error_of_langchain_too(gw: LocalGateway, path: str) -> None:
+    serve(gw, path, completion("content_filter", content="I was about to"))
+    error = _error(gw, path)
+    assert type(error) is errors.CFDeepSeekContentBlockedError
+    assert isinstance(error, ModelRefusalError | ModelError)
+    assert not error.is_retryable
+    assert "Try again" not in error.hint
+    assert "prompt" in error.hint
+    assert error.raw_message is not None
+    assert error.raw_message.content == error.partial == "I was about to"
+
+
+def test_a_failing_finish_is_not_overruled_by_a_later_one(gw: LocalGateway) -> None:
+    last = {**completion("stop")["choices"][0], "delta": {}}
+    gw.fault(
+        **event_stream(
+            {"choices": [{"delta": {"content": "a"}, "finish_reason": "content_filter"}]},
+            {"choices": [{key: last[key] for key in ("delta", "finish_reason")}], "usage": USAGE},
+        )
+    )
+    assert type(_error(gw, "stream")) is errors.CFDeepSeekContentBlockedError
+
+
+def test_reasoning_without_an_answer_is_a_message_without_text(gw: LocalGateway, path: str) -> None:
+    serve(gw, path, completion(reasoning_content="Hm."))
+    message = PATHS[path](gw.chat_model(), "Hi")
+    assert (message.content, message.additional_kwargs) == ("", {"reasoning_content": "Hm."})
+
+
+@pytest.mark.parametrize("path", ["stream", "astream"])
+def test_a_broken_stream_keeps_the_message_as_far_as_it_came(gw: LocalGateway, path: str) -> None:
+    deltas = [
+        {"delta": {"reasoning_content": "Paris."}},
+        {"delta": {"tool_calls": [{"index": 0, **_call('{"city": "Par')}]}},
+    ]
+    gw.fault(**event_stream(*({"choices": [choice]} for choice in deltas), done=False))
+    error = _error(gw, path, tools=TOOLS)
+    assert type(error) is errors.CFDeepSeekIncompleteStreamError
+    assert error.raw_message is not None
+    assert error.raw_message.additional_kwargs == {"reasoning_content": "Paris."}
+    assert [call["args"] for call in error.raw_message.invalid_tool_calls] == ['{"city": "Par']
+    assert json.loads(json.dumps(error.raw_message.response_metadata["cloudflare_gateway"]))
+
+
+def test_an_error_with_its_message_survives_pickling(gw: LocalGateway, ask: Ask) -> None:
+    import pickle  # noqa: PLC0415  # of this test alone
+
+    gw.fault(body=completion("length", tool_calls=[_call("{")]))
+    with pytest.raises(errors.CFDeepSeekMaxTokensError) as caught:
+        ask(gw.chat_model(), "Hi", tools=TOOLS)
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert copy.raw_message == caught.value.raw_message
+    assert copy.usage_metadata == TOKENS
