@@ -693,6 +693,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         https://api-docs.deepseek.com/guides/tool_calls and /guides/json_mode
         """
         tools = kwargs.pop("tools", ())
+        if method not in (methods := ("function_calling", "json_mode", "json_schema")):
+            msg = f"`method` must be one of {', '.join(methods)}, not {method!r}."
+            raise ValueError(msg)
         if method == "json_schema":
             method = "function_calling"
         traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}

@@ -52,7 +52,7 @@ _OF_BIND_TOOLS = "use `bind_tools`"
 _OF_THE_PROXY = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
 
 # What the arguments of other chat models are called here, and where those go that are none.
-_INSTEAD = {
+INSTEAD = {
     "account": "use `account_id`",
     "ai_gateway": "use `gateway_id`",
     "api_base": "use `base_url`, or `account_id` and `gateway_id`",
@@ -88,6 +88,7 @@ _INSTEAD = {
     **{name: _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
     **{f"aig_{name}": _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
 }
+"""What to write instead, by name; a parameter of a call may be called so, too."""
 
 
 def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
@@ -117,8 +118,8 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             if value:
                 msg = f"`{name}` is not for this model: {_REFUSED[name]}."
                 raise ValueError(msg)
-        elif name not in known and name in _INSTEAD:
-            msg = f"`{name}` is not an argument of this model: {_INSTEAD[name]}."
+        elif name not in known and name in INSTEAD:
+            msg = f"`{name}` is not an argument of this model: {INSTEAD[name]}."
             raise ValueError(msg)
         elif name not in known:
             near = difflib.get_close_matches(name, set(known) - _REFUSED.keys(), n=1)
