@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
+from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.profiles import is_default_profile
 from langchain_cf_deepseek.redaction import shown
 from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES
@@ -46,6 +47,50 @@ LONGEST_WAIT = threading.TIMEOUT_MAX
 """Seconds; what is above it, no operating system can wait for."""
 
 
+_OF_THE_GATEWAY = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
+_OF_BIND_TOOLS = "use `bind_tools`"
+_OF_THE_PROXY = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
+
+# What the arguments of other chat models are called here, and where those go that are none.
+INSTEAD = {
+    "account": "use `account_id`",
+    "ai_gateway": "use `gateway_id`",
+    "api_base": "use `base_url`, or `account_id` and `gateway_id`",
+    "api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "async_client": "use `http_async_client`",
+    "base": "use `base_url`",
+    "cf_account_id": "use `account_id`",
+    "cf_api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "client": "use `http_client`",
+    "deepseek_api_base": "use `base_url`",
+    "deepseek_api_key": "use `api_key`",
+    "endpoint": "use `base_url`, which ends before /chat/completions",
+    "headers": "use `default_headers`",
+    "http_proxy": _OF_THE_PROXY,
+    "https_proxy": _OF_THE_PROXY,
+    "max_concurrency": 'pass it with a call: `batch(inputs, {"max_concurrency": 16})`',
+    "messages": "pass it to `invoke`",
+    "model_provider": "leave it out: this class is the provider",
+    "parallel_tool_calls": _OF_BIND_TOOLS,
+    "provider": "use `routing`",
+    "proxies": _OF_THE_PROXY,
+    "proxy": _OF_THE_PROXY,
+    "response_format": "use `with_structured_output`, or `bind(response_format=...)`",
+    "schema": "use `with_structured_output`",
+    "strict": "use `bind_tools(..., strict=True)`",
+    "system": "begin the messages with a SystemMessage",
+    "system_prompt": "begin the messages with a SystemMessage",
+    "token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "tool_choice": _OF_BIND_TOOLS,
+    "tools": _OF_BIND_TOOLS,
+    "top_k": 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there',
+    "user": "use `user_id`",
+    **{name: _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
+    **{f"aig_{name}": _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
+}
+"""What to write instead, by name; a parameter of a call may be called so, too."""
+
+
 def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
     """Read `variable` when a model is made; set but empty counts as not set."""
     return lambda: os.environ.get(variable) or default
@@ -73,8 +118,11 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             if value:
                 msg = f"`{name}` is not for this model: {_REFUSED[name]}."
                 raise ValueError(msg)
+        elif name not in known and name in INSTEAD:
+            msg = f"`{name}` is not an argument of this model: {INSTEAD[name]}."
+            raise ValueError(msg)
         elif name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name, set(known) - _REFUSED.keys(), n=1)
             hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
             msg = f"unknown argument `{name}`: {hint}"
             raise ValueError(msg)

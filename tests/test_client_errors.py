@@ -37,6 +37,16 @@ REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
         "messages[0] (HumanMessage): this model sees no images and files",
     ),
     "an unknown parameter": ("Hi", {"temprature": 0}, "unknown parameters ['temprature']"),
+    "an option of the gateway as a parameter": (
+        "Hi",
+        {"cache_ttl": 60},
+        "unknown parameters ['cache_ttl']: `cache_ttl`: an option of the gateway: use `gateway=",
+    ),
+    "a parameter of Workers AI": (
+        "Hi",
+        {"top_k": 5},
+        "unknown parameters ['top_k']: `top_k`: only Workers AI (`@cf/...`) reads it",
+    ),
     "a tool choice that names no tool": (
         "Hi",
         {"tools": [TOOL], "tool_choice": {"x": 1}},

@@ -432,3 +432,31 @@ def test_the_responses_api_never_switches_on(model: str) -> None:
     payload = llm._get_request_payload("Hello", tools=[{"type": "web_search"}])
     assert payload["messages"] == [{"role": "user", "content": "Hello"}]
     assert llm.use_responses_api is None
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("api_base", "use `base_url`, or `account_id` and `gateway_id`"),
+        ("deepseek_api_key", "use `api_key`"),
+        ("api_token", "use `gateway_token`, or `cloudflare_api_token` on `unified`"),
+        ("ai_gateway", "use `gateway_id`"),
+        ("tools", "use `bind_tools`"),
+        ("system", "begin the messages with a SystemMessage"),
+        ("model_provider", "leave it out: this class is the provider"),
+        (
+            "cache_ttl",
+            "an option of the gateway: use `gateway={'cache_ttl': ...}` or `with_gateway`",
+        ),
+        (
+            "aig_skip_cache",
+            "an option of the gateway: use `gateway={'skip_cache': ...}` or `with_gateway`",
+        ),
+        ("top_k", 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there'),
+    ],
+)
+def test_a_name_of_another_class_is_told_what_to_write_instead(name: str, instead: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        ChatCloudflareDeepSeek(**{"model": "deepseek-flash", **NATIVE, name: "x"})
+    (error,) = caught.value.errors()
+    assert error["msg"] == f"Value error, `{name}` is not an argument of this model: {instead}."

@@ -5,7 +5,7 @@ import re
 from datetime import date, datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import pytest
 from langchain_core.tools import tool
@@ -14,6 +14,15 @@ from pydantic import AnyUrl, BaseModel, Field, create_model
 from langchain_cf_deepseek.dialect.schemas import valid_tool_name
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
+
+T = TypeVar("T")
+
+JSON_BOX: dict[str, Any] = {
+    "description": "A box.",
+    "type": "object",
+    "properties": {"content": {"type": "integer"}},
+    "required": ["content"],
+}
 
 
 class Cat(BaseModel):
@@ -218,3 +227,20 @@ def test_any_name_has_a_valid_one(name: str) -> None:
 @pytest.mark.parametrize("name", ["f", "get-weather_2", "x" * 128])
 def test_a_valid_name_stays(name: str) -> None:
     assert valid_tool_name(name) == name
+
+
+class Box(BaseModel, Generic[T]):
+    """A box."""
+
+    content: T
+
+
+@pytest.mark.parametrize("title", [None, "Two words", "天气"])
+def test_a_structured_result_of_any_name_is_asked_for_and_found(
+    gw: LocalGateway, title: str | None
+) -> None:
+    schema = Box[int] if title is None else {**JSON_BOX, "title": title}
+    result: Any = gw.chat_model().with_structured_output(schema).invoke("The content is 7.")
+    assert type(result) is (Box[int] if title is None else dict)
+    name = gw.requests[-1].body["tools"][0]["function"]["name"]
+    assert name == valid_tool_name(title or "Box[int]")

@@ -21,6 +21,7 @@ from langchain_cf_deepseek.dialect.schemas import (
 from langchain_cf_deepseek.encoding import complaint
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.redaction import shown
+from langchain_cf_deepseek.settings import INSTEAD
 
 Json = dict[str, Any]
 
@@ -57,10 +58,14 @@ def build_body(
         ValueError: DeepSeek would refuse the request, or answer something else than was asked.
     """
     if unknown := (defaults.keys() | call.keys()) - PARAMETERS:
-        msg = (
-            f"unknown parameters {sorted(unknown)}: DeepSeek would ignore them without a word. "
-            "Pass what you mean to send all the same in `extra_body`."
+        known_elsewhere = [
+            f"`{name}`: {INSTEAD[name]}." for name in sorted(unknown & INSTEAD.keys())
+        ]
+        way_out = " ".join(known_elsewhere) or (
+            "DeepSeek silently ignores them. Pass what you mean to send all the same in "
+            "`extra_body`."
         )
+        msg = f"unknown parameters {sorted(unknown)}: {way_out}"
         raise ValueError(msg)
     body = _merged(_one_spelling(defaults), _one_spelling(call))
     _check_limits(body)
