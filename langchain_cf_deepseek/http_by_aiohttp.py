@@ -5,8 +5,10 @@ timeout, and knows no read timeout that is lowered when the body begins.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from ssl import SSLContext
 from typing import Any
 
@@ -18,6 +20,18 @@ from langchain_cf_deepseek.http_library import http
 
 # aiohttp warns of longer bodies in one piece, since writing them blocks the event loop.
 _PIECE = 2**16
+
+# As much as the other HTTP library takes, in bytes and as their number; older versions of aiohttp
+# do not count headers.
+_LIMITS: dict[str, Any] = {
+    name: value
+    for name, value in (
+        ("max_line_size", 100 * 1024),
+        ("max_field_size", 100 * 1024),
+        ("max_headers", 10_000),
+    )
+    if name in signature(aiohttp.ClientSession).parameters
+}
 
 # The first that fits, as in an except clause.
 _ERRORS = (
@@ -35,17 +49,23 @@ _ERRORS = (
 class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
     """Sends requests from one event loop."""
 
-    def __init__(self, ssl_context: SSLContext) -> None:
+    def __init__(
+        self, ssl_context: SSLContext, socket_options: Sequence[tuple[int, int, int]] = ()
+    ) -> None:
         self._ssl_context = ssl_context
+        self._socket_options = socket_options
         self._session: aiohttp.ClientSession | None = None
 
     @override
     async def handle_async_request(self, request: Any) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl_context, limit=0),
+                connector=aiohttp.TCPConnector(
+                    ssl=self._ssl_context, limit=0, socket_factory=self._socket
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                **_LIMITS,
             )
         timeouts = request.extensions.get("timeout", {})
         content = await request.aread()
@@ -62,6 +82,13 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
             )
         body = _Body(response, timeouts)
         return http.Response(response.status, headers=response.raw_headers, stream=body)
+
+    def _socket(self, address: Any) -> socket.socket:
+        family, kind, protocol, *_ = address
+        made = socket.socket(family, kind, protocol)
+        for option in self._socket_options:
+            made.setsockopt(*option)
+        return made
 
     @override
     async def aclose(self) -> None:

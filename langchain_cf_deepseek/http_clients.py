@@ -1,11 +1,12 @@
-"""The HTTP clients of one model: made on first use, small, closed when nobody needs them any more.
+"""The HTTP clients of one model: made on first use, small, closed with their owner.
 
-They are httpx's. Sync ones stand on the standard library, with the extra `fast` async ones on
-aiohttp; where the environment names a proxy, both on httpx's own transport, which finds it.
+They are those of the HTTP library of the `openai` SDK, with its own transports; with the extra
+`fast`, async ones stand on aiohttp, unless the environment names a proxy.
 """
 
 import asyncio
 import os
+import socket
 import threading
 import urllib.request
 import weakref
@@ -18,15 +19,29 @@ from ssl import SSLContext
 from typing import Any, Self, TypeAlias
 
 import openai
-from langchain_openai.chat_models.base import global_ssl_context
 
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
-from langchain_cf_deepseek.http_by_stdlib import StdlibTransport
 from langchain_cf_deepseek.http_library import http
 from langchain_cf_deepseek.routing import THIS_MACHINE
 
 _CALLS = 16
 """How many calls share one client: its pool looks at every connection for every call."""
+
+SOCKET_OPTIONS: list[tuple[int, int, int]] = [
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    *(
+        (socket.IPPROTO_TCP, getattr(socket, name), value)
+        for name, value in (
+            ("TCP_KEEPIDLE", 60),
+            ("TCP_KEEPALIVE", 60),  # its name on macOS
+            ("TCP_KEEPINTVL", 10),
+            ("TCP_KEEPCNT", 3),
+            ("TCP_USER_TIMEOUT", 120_000),  # milliseconds
+        )
+        if hasattr(socket, name)
+    ),
+]
+"""Notice within two minutes that the other side has vanished; the values are ChatOpenAI's."""
 
 _Keeper: TypeAlias = AsyncGenerator[None, None]
 """Keeps an async client open as long as its event loop."""
@@ -95,6 +110,8 @@ class HttpClients:
         if own is not None:
             yield own
             return
+        if not _is_prepared():
+            await asyncio.to_thread(_prepare)
         loop = asyncio.get_running_loop()
         if loop not in self._loops:
             for reference in self._loops.keyrefs():
@@ -164,8 +181,8 @@ def http_settings() -> dict[str, Any]:
 
 
 def _transport() -> Any:
-    """Return a transport, or None for httpx's own."""
-    return None if _has_proxy() else StdlibTransport(_ssl_context())
+    """Return a transport, or None where the library must look for a proxy."""
+    return None if _has_proxy() else http.HTTPTransport(**_transport_settings())
 
 
 def _async_transport() -> Any:
@@ -176,8 +193,25 @@ def _async_transport() -> Any:
         # Comes with the extra `fast`; its import takes some time.
         from langchain_cf_deepseek.http_by_aiohttp import AiohttpTransport  # noqa: PLC0415
     except ImportError:
-        return None
-    return AiohttpTransport(_ssl_context())
+        return http.AsyncHTTPTransport(**_transport_settings())
+    return AiohttpTransport(_ssl_context(), SOCKET_OPTIONS)
+
+
+def _transport_settings() -> dict[str, Any]:
+    return {
+        "verify": _ssl_context(),
+        "limits": openai.DEFAULT_CONNECTION_LIMITS,
+        "socket_options": SOCKET_OPTIONS,
+    }
+
+
+def _is_prepared() -> bool:
+    return _ssl_context.cache_info().currsize > 0
+
+
+def _prepare() -> None:
+    """Read from disk what the first call needs: an event loop must not wait for that."""
+    _async_transport()
 
 
 def _has_proxy() -> bool:
@@ -188,12 +222,10 @@ def _has_proxy() -> bool:
 @cache
 def _ssl_context() -> SSLContext:
     """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
-    if "SSL_CERT_FILE" not in os.environ and "SSL_CERT_DIR" not in os.environ:
-        return global_ssl_context
     try:
-        own: SSLContext = http.create_ssl_context()
+        context: SSLContext = http.create_ssl_context()
     except OSError as error:
         msg = f"the certificates of this machine cannot be read: {error}"
         hint = "Correct SSL_CERT_FILE and SSL_CERT_DIR, or unset them."
         raise CFDeepSeekConnectionError(msg, origin="connection", hint=hint) from error
-    return own
+    return context

@@ -4,8 +4,6 @@ Nothing here waits or reads by itself, so sync and async calls share every rule.
 """
 
 import json
-import socket
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +73,8 @@ class StreamReader:
         self._whole: list[bytes] | None = None
         self._start = b""
         self._begun = False
+        self._is_done = False
+        self._behind_done: list[bytes] = []
         self._chunk_timeout = chunk_timeout or None
         self._last_event: float | None = None
         if self._chunk_timeout:
@@ -93,55 +93,75 @@ class StreamReader:
         """
         with self._typed_errors():
             for piece in pieces:
-                for data in self._feed(piece):
-                    if data == DONE:
-                        self._drain(pieces)
-                        return
-                    yield self._event(data)
+                yield from self._events_in(piece)
+                if self._is_done:
+                    yield from self._late_usage(self._rest(pieces))
+                    return
             yield from self._end()
 
     async def aevents(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[dict[str, Any]]:
         """`events` for an event loop."""
         with self._typed_errors():
             async for piece in pieces:
-                for data in self._feed(piece):
-                    if data == DONE:
-                        await self._adrain(pieces)
-                        return
-                    yield self._event(data)
+                for event in self._events_in(piece):
+                    yield event
+                if self._is_done:
+                    for event in self._late_usage(await self._arest(pieces)):
+                        yield event
+                    return
             for event in self._end():
                 yield event
 
-    def _drain(self, pieces: Iterator[bytes]) -> None:
+    def _events_in(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        data = self._feed(piece)
+        for place, event in enumerate(data):
+            if event == DONE:
+                self._is_done = True
+                self._behind_done = data[place + 1 :]
+                return
+            yield self._event(event)
+
+    def _late_usage(self, rest: list[bytes]) -> Iterator[dict[str, Any]]:
+        """Yield the usage that comes behind `[DONE]`, where some gateways tell the true one."""
+        data = self._behind_done + [event for piece in rest for event in self._decoder.feed(piece)]
+        for event in data:
+            try:
+                usage = _parsed(event).get("usage")
+            except (AttributeError, ValueError, RecursionError):
+                continue  # nothing that comes here can harm a complete response
+            if isinstance(usage, dict):
+                yield {"usage": usage}
+
+    def _rest(self, pieces: Iterator[bytes]) -> list[bytes]:
         """Read the body to its end, so that the connection can be used again; not for long.
 
-        A server may keep the body open after `[DONE]`, and a blocked read knows no other bound
-        than that of the whole stream.
+        A server may keep the body open after `[DONE]`. The HTTP library reads its limit once per
+        iteration of a body, so a second one goes on with a lower limit; `pieces`, the first, must
+        live on until then, since its end would close the connection.
         """
-        timer = threading.Timer(_DRAIN_SECONDS, self._break_off)
-        timer.start()
-        try:
-            for _ in pieces:
-                pass
-            self._response.close()
-        finally:
-            timer.cancel()
+        self._response.request.extensions.setdefault("timeout", {})["read"] = _DRAIN_SECONDS
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        rest: list[bytes] = []
+        with suppress(*self._network_errors()):
+            for piece in self._response.stream:
+                rest.append(piece)
+                if time.monotonic() > deadline:
+                    break
+        self._response.close()
+        del pieces
+        return [] if "content-encoding" in self._response.headers else rest
 
-    def _break_off(self) -> None:
-        """End a blocked read, if it is still ours: a closed answer gave its connection back."""
-        network = self._response.extensions.get("network_stream")
-        sock = network.get_extra_info("socket") if network else None
-        if sock and not self._response.is_closed:
-            with suppress(OSError):  # the other side was faster
-                sock.shutdown(socket.SHUT_RDWR)
-
-    @staticmethod
-    async def _adrain(pieces: AsyncIterator[bytes]) -> None:
+    async def _arest(self, pieces: AsyncIterator[bytes]) -> list[bytes]:
+        rest: list[bytes] = []  # what came of a body that is kept open does not count
         # Not `asyncio.timeout`: a body's end gives its connection back, and may close others, which
         # the HTTP library shields from cancel scopes only.
-        with move_on_after(_DRAIN_SECONDS):
-            async for _ in pieces:
-                pass
+        with move_on_after(_DRAIN_SECONDS), suppress(*self._network_errors()):
+            rest.extend([piece async for piece in pieces])
+        return rest
+
+    def _network_errors(self) -> tuple[type[Exception], ...]:
+        library = library_of(type(self._response))
+        return library.RequestError, library.StreamError, EndOfStream, OSError
 
     def _feed(self, piece: bytes) -> list[bytes]:
         """Return the data of the events that a piece of the body completes."""

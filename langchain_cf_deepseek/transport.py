@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -52,6 +53,11 @@ _LONGEST_DELAY = 8.0
 _LONGEST_RETRY_AFTER = 120.0
 
 _LIBRARY_TIMEOUT = 5.0
+
+# What the HTTP libraries say of headers that are longer than they read: h11 and aiohttp.
+_TOO_LARGE = re.compile(
+    r"Receive buffer too long|Got more than \d+ bytes|too many headers", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -252,7 +258,8 @@ async def _aread_as_far_as_it_comes(response: Any) -> bytes:
 
 def _network_errors(sent: Any) -> tuple[type[Exception], ...]:
     """Return what a request or a response of an HTTP library may fail with."""
-    return library_of(type(sent)).RequestError, EndOfStream, OSError
+    # The last one of a name that no host can have.
+    return library_of(type(sent)).RequestError, EndOfStream, OSError, UnicodeError
 
 
 def _body(response: Any) -> Any:
@@ -328,6 +335,8 @@ def _typed_connection_errors(sent: Any, *, begun: bool = False) -> Iterator[None
     except library.TimeoutException as error:
         raise timed_out(sent, begun=begun) from error
     except _network_errors(sent) as error:
+        if _TOO_LARGE.search(str(error)):
+            raise too_large(sent) from error
         raise (broken if begun else unreachable)(sent, error) from error
 
 
@@ -392,6 +401,19 @@ def unreachable(
     if untrusted:
         # The same certificate comes with every attempt.
         error.is_retryable = False
+    return error
+
+
+def too_large(sent: Any) -> CFDeepSeekConnectionError:
+    """Return the error of a response whose headers are too long; masks its credentials."""
+    take_secrets(sent)
+    error = CFDeepSeekConnectionError(
+        "the headers of the response are longer than the 100 KiB that are read",
+        origin="connection",
+        request=bare_request(sent),
+        hint="Find out which server adds them: the same request brings the same headers.",
+    )
+    error.is_retryable = False
     return error
 
 

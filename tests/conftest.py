@@ -12,7 +12,7 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import message_chunk_to_message
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, http_clients
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
 from langchain_cf_deepseek.notices import warn_once
 
@@ -28,13 +28,12 @@ Ask = Callable[..., AIMessage]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--plain-http", action="store_true", help="httpx's own transports only")
+    parser.addoption("--plain-http", action="store_true", help="without aiohttp")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--plain-http"):
         sys.modules["aiohttp"] = None  # type: ignore[assignment]
-        http_clients._transport = lambda: None
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Connections: how they are shared, and that an answer is the same whatever library reads it."""
 
 import asyncio
+import json
 import socket
 import struct
 import sys
@@ -15,6 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek.http_clients import SOCKET_OPTIONS
 from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
@@ -168,14 +170,44 @@ def test_async_calls_stand_on_aiohttp_where_it_is_installed(
     assert asyncio.run(transport()) == "AiohttpTransport"
 
 
-@pytest.mark.skipif("config.getoption('--plain-http')")
-@pytest.mark.parametrize("proxy", [False, True])
-def test_sync_calls_stand_on_the_standard_library_unless_a_proxy_is_named(
-    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, *, proxy: bool
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"cf-aig-dlp": json.dumps({"findings": ["x" * 30_000]})},
+        {f"x-header-{number}": "y" * 100 for number in range(300)},
+        {"x-long": "z" * 70_000},
+    ],
+    ids=["12 kB of DLP", "300 headers", "a long line"],
+)
+def test_long_headers_are_read_on_every_path(
+    gw: LocalGateway, path: str, headers: dict[str, str]
 ) -> None:
-    if proxy:
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-    llm = gw.chat_model()
-    assert llm.invoke("Hello").text  # this machine is asked without one
-    with llm._transport._clients.lend(None) as client:
-        assert type(client._transport).__name__ == ("HTTPTransport" if proxy else "StdlibTransport")
+    gw.fault(headers=headers)
+    assert PATHS[path](gw.chat_model(max_retries=0), "Hello").text
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_headers_without_end_are_no_unreachable_host_and_not_asked_for_again(path: str) -> None:
+    endless = b"HTTP/1.1 200 OK\r\nx-long: " + b"z" * 300_000 + b"\r\ncontent-length: 0\r\n\r\n"
+    with _server(endless) as url, pytest.raises(errors.CFDeepSeekConnectionError) as caught:
+        PATHS[path](_model(url, max_retries=2), "Hello")
+    assert "the headers of the response are longer" in str(caught.value)
+    assert not caught.value.is_retryable
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_connection_notices_that_the_other_side_has_vanished(
+    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    options: list[tuple[int, int, Any]] = []
+    set_option = socket.socket.setsockopt
+
+    def noted(self: socket.socket, level: int, name: int, value: Any) -> None:
+        options.append((level, name, value))
+        set_option(self, level, name, value)
+
+    monkeypatch.setattr(socket.socket, "setsockopt", noted)
+    assert PATHS[path](gw.chat_model(), "Hello").text
+    assert [option for option in SOCKET_OPTIONS if option not in options] == []
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in SOCKET_OPTIONS

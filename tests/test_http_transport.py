@@ -1,7 +1,4 @@
-"""Sync calls over the standard library: what a server may do, and what becomes of its connections.
-
-The other tests of sync calls go this way too; here is what only shows on a socket.
-"""
+"""Sync calls on a socket: what a server may do, and what becomes of its connections."""
 
 import gc
 import socket
@@ -14,10 +11,8 @@ from typing import Any, cast
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors, http_by_stdlib
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from tests.raw_http import read_request
-
-pytestmark = pytest.mark.skipif("config.getoption('--plain-http')")
 
 BODY = (
     b'{"choices":[{"index":0,"finish_reason":"stop",'
@@ -117,20 +112,6 @@ def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
         assert server.accepted == 2
 
 
-def test_a_connection_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = threading.Event()
-
-    def serve(connection: socket.socket) -> None:
-        _answers(WHOLE)(connection)
-        ended.set()
-
-    with _server(serve) as server, _model(server.url) as model:
-        model.invoke("Hi")
-        monkeypatch.setattr(http_by_stdlib, "_IDLE_SECONDS", 0)
-        model.invoke("Hi")
-        assert (ended.wait(5), server.accepted) == (True, 2)
-
-
 def test_connections_of_two_addresses_are_kept_apart() -> None:
     with (
         _server(_answers(WHOLE)) as one,
@@ -183,9 +164,9 @@ def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> Non
         clients = model._transport._clients
 
         def end() -> None:
-            # In the thread that just takes a client, or a connection.
+            # In the thread that just takes a client.
             [process] = clients._processes.values()
-            with process.lock, process.pools[0].client._transport._lock:
+            with process.lock:
                 chunks.close()
 
         thread = threading.Thread(target=end, daemon=True)
@@ -221,7 +202,7 @@ def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-log-id: 01\r\n  AD\r\n\r\n", 1)
     with _server(_answers(answer)) as server, _model(server.url) as model:
         facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
-        assert facts["log_id"] == "01  AD"
+        assert facts["log_id"].split() == ["01", "AD"]
 
 
 @pytest.mark.parametrize("path", ["invoke", "stream"])
@@ -250,8 +231,6 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
         WHOLE.replace(b"\r\n", b"\r\ntransfer-encoding: gzip, chunked\r\n", 1),
         WHOLE.replace(b"\r\n", b"\r\n no name\r\n", 1),
         WHOLE.replace(b"\r\n\r\n", b"\r\nno header\r\n\r\n", 1),
-        WHOLE.replace(b"\r\n\r\n", b"\r\nx: " + b"x" * 70_000 + b"\r\n\r\n", 1),
-        WHOLE.replace(b"\r\n\r\n", b"\r\nx: x" * 200 + b"\r\n\r\n", 1),
         WHOLE[:-1],
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nmany\r\n" + BODY,
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n" + BODY[:3],
@@ -264,8 +243,6 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
         "another encoding",
         "no name",
         "no colon",
-        "too long",
-        "too many",
         "short body",
         "no size",
         "short chunk",
@@ -286,13 +263,6 @@ def test_a_header_that_a_mail_could_not_have_is_no_defect() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncontent-type: multipart/mixed\r\n\r\n", 1)
     with _server(_answers(answer)) as server, _model(server.url) as model:
         assert model.invoke("Hi").text == "Short waves"
-
-
-def test_a_value_of_a_header_keeps_what_only_looks_like_a_line() -> None:
-    answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-dlp: a\x85b\x0cc\r\n\r\n", 1)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
-        facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
-        assert facts["dlp"] == "a\x85b\x0cc"
 
 
 @pytest.mark.parametrize("url", ["http://[::1]", "http://127.0.0.1"])
