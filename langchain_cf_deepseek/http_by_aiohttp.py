@@ -6,8 +6,9 @@ timeout, and knows no read timeout that is lowered when the body begins.
 
 import asyncio
 import socket
+import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import signature
 from ssl import SSLContext
 from typing import Any
@@ -59,14 +60,17 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
     @override
     async def handle_async_request(self, request: Any) -> Any:
         if self._session is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self._ssl_context, limit=0, socket_factory=self._socket
+            )
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self._ssl_context, limit=0, socket_factory=self._socket
-                ),
+                connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 **_LIMITS,
             )
+            loop = asyncio.get_running_loop()
+            self._abandonment = weakref.finalize(self, _abandon, connector, loop)
         timeouts = request.extensions.get("timeout", {})
         content = await request.aread()
         with _errors_of_httpx():
@@ -94,6 +98,18 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+            # It would keep the loop, and with it this transport.
+            self._abandonment.detach()
+
+
+def _abandon(connector: aiohttp.BaseConnector, loop: asyncio.AbstractEventLoop) -> None:
+    """Close what is left of a session whose loop was closed by hand: aiohttp would log it."""
+    if loop.is_closed():
+        # Of a closed loop there is nothing to wait for.
+        steps = connector.close().__await__()
+        with suppress(StopIteration):
+            next(steps)
+            next(steps)
 
 
 class _Body(http.AsyncByteStream):  # type: ignore[misc]

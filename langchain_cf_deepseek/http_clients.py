@@ -152,10 +152,21 @@ async def _close_with_loop(client: Any) -> _Keeper:
 
     Event loops finish the async generators begun in them; no other hook tells of a loop's end.
     """
+    loop = weakref.ref(asyncio.get_running_loop())
     try:
         yield
     finally:
-        await client.aclose()
+        # Where nothing ends the generators of a loop (one closed by hand, or run by nest_asyncio),
+        # Python ends this one by itself, outside its loop, where it must not wait.
+        if _runs(loop()):
+            await client.aclose()
+
+
+def _runs(loop: asyncio.AbstractEventLoop | None) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def _made(kind: Any, **settings: Any) -> Any:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import struct
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -211,3 +212,24 @@ def test_a_connection_notices_that_the_other_side_has_vanished(
     assert PATHS[path](gw.chat_model(), "Hello").text
     assert [option for option in SOCKET_OPTIONS if option not in options] == []
     assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in SOCKET_OPTIONS
+
+
+_CLOSES_ITS_LOOPS = """
+import asyncio
+from langchain_cf_deepseek.local import LocalGateway
+
+with LocalGateway() as gateway:
+    llm = gateway.chat_model()
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        print(loop.run_until_complete(llm.ainvoke("What is 6 * 7?")).text)
+        loop.close()
+"""
+
+
+def test_loops_that_are_closed_by_hand_leave_nothing_on_the_screen() -> None:
+    """Jobs of Flask and Celery run so: aiohttp logged each of their sessions as not closed."""
+    ended = subprocess.run(  # noqa: S603 - its own interpreter
+        [sys.executable, "-c", _CLOSES_ITS_LOOPS], capture_output=True, text=True, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("6 * 7 = 42\n" * 3, "")
