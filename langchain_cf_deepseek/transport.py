@@ -158,7 +158,9 @@ class Transport:
         self._clients.close()
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop; calls under way fail, the next opens new ones.
+        """Close the connections of this event loop; calls under way may fail.
+
+        The next call opens new ones.
 
         A client that the user made stays open: it is his.
         """

@@ -1,7 +1,10 @@
 """Sync calls on a socket: what a server may do, and what becomes of its connections."""
 
 import gc
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -11,7 +14,7 @@ from typing import Any, cast
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors, http_clients
 from tests.raw_http import read_request
 
 BODY = (
@@ -161,12 +164,13 @@ def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> Non
     with _server(_answers(answer)) as server, _model(server.url) as model:
         chunks = cast("Generator[AIMessageChunk]", model.stream("Hi"))
         next(chunks)
-        clients = model._transport._clients
 
         def end() -> None:
-            # In the thread that just takes a client.
-            [process] = clients._processes.values()
-            with process.lock:
+            # In a thread that is just handing out a connection.
+            with (
+                model._transport._clients.lend(None) as client,
+                client._transport._pool._optional_thread_lock,
+            ):
                 chunks.close()
 
         thread = threading.Thread(target=end, daemon=True)
@@ -340,3 +344,50 @@ def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
         go_on.set()
         assert first + "".join(chunk.text for chunk in chunks) == "Short waves"
         assert ended.wait(5)
+
+
+FORK = """
+import os, sys, threading
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
+
+model = ChatCloudflareDeepSeek(model="deepseek-flash", api_key="k", base_url=sys.argv[1])
+model.invoke("Hi")
+with model._transport._clients.lend(None) as client:
+    with client._transport._pool._optional_thread_lock:
+        child = os.fork()
+if child:
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+else:
+    # Another thread of the parent held the lock, so that nobody lets go of it here.
+    client._transport._pool._optional_thread_lock.__enter__()
+    print(model.invoke("Hi").text)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_forked_while_a_connection_was_handed_out_works_and_ends() -> None:
+    with _server(_answers(WHOLE)) as server:
+        done = subprocess.run(  # noqa: S603  # our own script
+            [sys.executable, "-c", FORK, server.url],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+    assert (done.stdout, done.stderr) == ("Short waves\n0\n", "")
+
+
+def test_a_client_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        _answers(WHOLE)(connection)
+        ended.set()
+
+    with _server(serve) as server, _model(server.url) as model:
+        model.invoke("Hi")
+        monkeypatch.setattr(http_clients, "_IDLE_SECONDS", -1)
+        model.invoke("Hi")
+        assert ended.wait(5)
+        assert model.invoke("Hi").text == "Short waves"
+        assert server.accepted == 2
