@@ -84,8 +84,15 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
                     sock_connect=timeouts.get("connect"), sock_read=timeouts.get("read")
                 ),
             )
-        body = _Body(response, timeouts)
-        return http.Response(response.status, headers=response.raw_headers, stream=body)
+        return http.Response(
+            response.status,
+            # Not `raw_headers`, which a response out of a recorded cassette has not.
+            headers=[
+                (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
+                for name, value in response.headers.items()
+            ],
+            stream=_Body(response, timeouts),
+        )
 
     def _socket(self, address: Any) -> socket.socket:
         family, kind, protocol, *_ = address
@@ -130,7 +137,8 @@ class _Body(http.AsyncByteStream):  # type: ignore[misc]
                     yield piece
             except aiohttp.ClientError:
                 # A connection that broke hides what came before it did.
-                if piece := content._read_nowait(-1):  # noqa: SLF001
+                content.set_exception(None)  # type: ignore[arg-type]  # as if it had not yet
+                if piece := content.read_nowait():
                     yield piece
                 raise
 

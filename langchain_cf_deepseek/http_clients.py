@@ -12,7 +12,7 @@ import urllib.request
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -28,7 +28,7 @@ from langchain_cf_deepseek.routing import THIS_MACHINE
 _IDLE_SECONDS = 5.0
 """How long an unused client is kept; as long as the HTTP library keeps an unused connection."""
 
-SOCKET_OPTIONS: list[tuple[int, int, int]] = [
+_SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     *(
         (socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -41,7 +41,7 @@ SOCKET_OPTIONS: list[tuple[int, int, int]] = [
         )
         if hasattr(socket, name)
     ),
-]
+)
 """Notice within two minutes that the other side has vanished; the values are ChatOpenAI's."""
 
 _Keeper: TypeAlias = AsyncGenerator[None, None]
@@ -266,15 +266,34 @@ def _async_transport() -> Any:
         from langchain_cf_deepseek.http_by_aiohttp import AiohttpTransport  # noqa: PLC0415
     except ImportError:
         return http.AsyncHTTPTransport(**_transport_settings())
-    return AiohttpTransport(_ssl_context(), SOCKET_OPTIONS)
+    return AiohttpTransport(_ssl_context(), socket_options())
 
 
 def _transport_settings() -> dict[str, Any]:
     return {
         "verify": _ssl_context(),
         "limits": openai.DEFAULT_CONNECTION_LIMITS,
-        "socket_options": SOCKET_OPTIONS,
+        "socket_options": socket_options(),
     }
+
+
+@cache
+def socket_options() -> list[tuple[int, int, int]]:
+    """Return the options that every connection gets: those that this system takes.
+
+    A kernel may know less than Python, and a connection would fail for that.
+    """
+    try:
+        probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    except (OSError, RuntimeError):  # the latter of pytest-socket, where cassettes may be played
+        return list(_SOCKET_OPTIONS)
+    options = []
+    with probe:
+        for option in _SOCKET_OPTIONS:
+            with suppress(OSError):
+                probe.setsockopt(*option)
+                options.append(option)
+    return options
 
 
 def _is_prepared() -> bool:

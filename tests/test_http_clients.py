@@ -16,8 +16,8 @@ import openai
 import pytest
 from pydantic import ValidationError
 
-from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors
-from langchain_cf_deepseek.http_clients import SOCKET_OPTIONS
+from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors, http_clients
+from langchain_cf_deepseek.http_clients import socket_options
 from langchain_cf_deepseek.http_library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
@@ -210,8 +210,20 @@ def test_a_connection_notices_that_the_other_side_has_vanished(
 
     monkeypatch.setattr(socket.socket, "setsockopt", noted)
     assert PATHS[path](gw.chat_model(), "Hello").text
-    assert [option for option in SOCKET_OPTIONS if option not in options] == []
-    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in SOCKET_OPTIONS
+    assert [option for option in socket_options() if option not in options] == []
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in socket_options()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_socket_option_that_the_system_does_not_take_is_left_out(
+    gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    taken = socket_options()
+    unknown = (socket.IPPROTO_TCP, 9999, 1)
+    monkeypatch.setattr(http_clients, "_SOCKET_OPTIONS", (unknown, *taken))
+    socket_options.cache_clear()
+    assert PATHS[path](gw.chat_model(max_retries=0), "Hello").text
+    assert socket_options() == taken
 
 
 _CLOSES_ITS_LOOPS = """
