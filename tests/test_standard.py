@@ -4,13 +4,17 @@ They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentia
 `test_standard_live.py` runs the same against Cloudflare and DeepSeek.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import httpx
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_tests.conftest import base_vcr_config
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
+from vcr import VCR  # type: ignore[import-untyped]  # it has no types
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
@@ -107,6 +111,37 @@ class _IntegrationTests(ChatModelIntegrationTests):
             "cloudflare_api_token": self.gw.cloudflare_api_token,
             "output_version": self.output_version,
         }
+
+    @property
+    def enable_vcr_tests(self) -> bool:
+        return True
+
+    @pytest.fixture
+    def vcr_config(self, tmp_path: Path) -> dict[str, Any]:
+        config = base_vcr_config() | {"cassette_library_dir": str(tmp_path)}
+        config["filter_headers"].append(("cf-aig-authorization", "PLACEHOLDER"))
+        return config
+
+    @pytest.fixture
+    def vcr_cassette_dir(
+        self,
+        request: pytest.FixtureRequest,
+        _gateway: None,
+        tmp_path: Path,
+        vcr_config: dict[str, Any],
+        default_cassette_name: str,
+        model: BaseChatModel,
+    ) -> Iterator[str]:
+        """Record the call of the test, since the gateway is at another port in each run."""
+        if not request.node.get_closest_marker("vcr"):
+            yield str(tmp_path)
+            return
+        with VCR().use_cassette(default_cassette_name, **vcr_config):
+            for _ in model.stream("Write a story about a cat."):
+                pass
+        self.gw.reset()
+        yield str(tmp_path)
+        assert self.gw.requests == []
 
     @property
     def supports_json_mode(self) -> bool:
