@@ -241,7 +241,8 @@ class GatewayLogs(BaseModel):
     ) -> Any:
         arguments = self._arguments(log)
         patience = Patience(self.wait)
-        async with async_client(self._token, self.base_url) as client:
+        # Certificates are read with the first client: an event loop must not wait for that.
+        async with await asyncio.to_thread(async_client, self._token, self.base_url) as client:
             ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
             while True:
                 try:
