@@ -9,6 +9,7 @@ import pytest
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import Fault, LocalGateway
+from langchain_cf_deepseek.stream_reader import _parsed
 from tests.conftest import PATHS, Ask
 
 TEXT = "one two three four five six seven eight nine ten"
@@ -342,3 +343,10 @@ def test_streams_of_one_model_do_not_mix(gw: LocalGateway) -> None:
 
     texts = asyncio.run(all_of_them())
     assert [f"Number {number}!" in text for number, text in enumerate(texts)] == [True] * 50
+
+
+def test_keys_of_an_event_are_kept_for_the_next_one_and_texts_are_not() -> None:
+    """The same few keys come thousands of times; texts would only fill the parser's memory."""
+    one, other = (_parsed(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
+    [key], [other_key] = one, other
+    assert (key is other_key, one[key] is other[key]) == (True, False)

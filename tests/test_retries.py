@@ -1,0 +1,141 @@
+"""When a request is sent again: the schedule, without the waiting."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from langchain_cf_deepseek import errors, transport
+from langchain_cf_deepseek.local import Fault, LocalGateway
+from tests.conftest import PATHS, Ask
+
+RETRIES = 7
+
+BUSY: dict[str, Any] = {"status": 503, "body": {"error": {"message": "Service is too busy."}}}
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that calls would have slept, in order."""
+    slept: list[float] = []
+
+    async def asleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    # Not the modules' own functions: the gateway sleeps too.
+    monkeypatch.setattr(transport, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(transport, "asyncio", SimpleNamespace(sleep=asleep))
+    return slept
+
+
+def _failing(gw: LocalGateway, ask: Ask, times: int = RETRIES, **fault: Any) -> None:
+    gw.fault(Fault(times=times, **(BUSY | fault)))
+    ask(gw.chat_model(max_retries=RETRIES), "Hello")
+    assert len(gw.requests) == times + 1
+
+
+def test_pauses_double_up_to_eight_seconds(
+    gw: LocalGateway, ask: Ask, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "random", SimpleNamespace(uniform=lambda _low, high: high))
+    _failing(gw, ask)
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+
+
+def test_pauses_are_shortened_at_random_by_up_to_a_quarter(
+    gw: LocalGateway, ask: Ask, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[float, float]] = []
+
+    def draw(low: float, high: float) -> float:
+        drawn.append((low, high))
+        return low
+
+    monkeypatch.setattr(transport, "random", SimpleNamespace(uniform=draw))
+    _failing(gw, ask, times=3)
+    assert (drawn, pauses) == ([(0.75, 1)] * 3, [0.375, 0.75, 1.5])
+
+
+def test_two_clients_that_fail_together_do_not_come_back_together(
+    gw: LocalGateway, ask: Ask, pauses: list[float]
+) -> None:
+    for _ in range(2):
+        gw.reset()
+        _failing(gw, ask, times=3)
+    assert pauses[:3] != pauses[3:]
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "120"}, 120.0),
+    ],
+)
+def test_the_pause_is_what_the_server_asks_for(
+    gw: LocalGateway, ask: Ask, pauses: list[float], header: dict[str, str], seconds: float
+) -> None:
+    _failing(gw, ask, times=2, headers=header)
+    assert pauses == [seconds, seconds]
+
+
+def test_a_server_that_asks_for_a_long_pause_is_not_asked_again(
+    gw: LocalGateway, ask: Ask, pauses: list[float]
+) -> None:
+    gw.fault(headers={"retry-after": "121"}, **BUSY)
+    with pytest.raises(errors.CFDeepSeekAPIError) as caught:
+        ask(gw.chat_model(), "Hello")
+    assert (caught.value.retry_after, pauses, len(gw.requests)) == (121.0, [], 1)
+
+
+def test_a_request_is_sent_again_max_retries_times(
+    gw: LocalGateway, ask: Ask, pauses: list[float]
+) -> None:
+    gw.fault(Fault(times=9, **BUSY))
+    with pytest.raises(errors.CFDeepSeekAPIError):
+        ask(gw.chat_model(max_retries=3), "Hello")
+    assert (len(pauses), len(gw.requests)) == (3, 4)
+
+
+def test_what_cannot_help_is_not_sent_again(
+    gw: LocalGateway, ask: Ask, pauses: list[float]
+) -> None:
+    gw.fault(status=400, body={"error": {"message": "Wrong."}})
+    with pytest.raises(errors.CFDeepSeekInvalidRequestError):
+        ask(gw.chat_model(), "Hello")
+    assert (pauses, len(gw.requests)) == ([], 1)
+
+
+def test_no_cookie_is_kept(gw: LocalGateway, ask: Ask) -> None:
+    """Cloudflare's tie a client to a server; one that is not ASCII would break a request."""
+    llm = gw.chat_model()
+
+    for number in range(3):
+        gw.fault(headers={"set-cookie": f"__cf_bm=cookie{number}; Path=/"})
+        ask(llm, "Hello")
+    assert [request.headers.get("cookie") for request in gw.requests] == [None] * 3
+
+
+def test_no_cookie_is_kept_by_the_client_of_a_loop(gw: LocalGateway) -> None:
+    llm = gw.chat_model()
+
+    async def thrice() -> None:
+        for number in range(3):
+            gw.fault(headers={"set-cookie": f"__cf_bm=cookie{number}; Path=/"})
+            await llm.ainvoke("Hello")
+
+    asyncio.run(thrice())
+    assert [request.headers.get("cookie") for request in gw.requests] == [None] * 3
+
+
+@pytest.mark.parametrize("path", ["stream", "astream"])
+def test_silence_before_the_first_event_has_a_bound(gw: LocalGateway, path: str) -> None:
+    begun = time.monotonic()
+    gw.fault(then="stall", after_chunks=0, seconds=10)
+    with pytest.raises(errors.CFDeepSeekTimeoutError) as caught:
+        PATHS[path](gw.chat_model(max_retries=0, stream_chunk_timeout=0.3), "Hello")
+    assert (caught.value.is_retryable, caught.value.partial) == (True, "")
+    assert time.monotonic() - begun < 5
