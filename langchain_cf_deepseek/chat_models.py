@@ -49,7 +49,7 @@ from langchain_cf_deepseek.dialect.body import (
 from langchain_cf_deepseek.dialect.messages import traceable
 from langchain_cf_deepseek.dialect.response import ResponseReader
 from langchain_cf_deepseek.dialect.schemas import described_tool, valid_tool_name
-from langchain_cf_deepseek.failed_calls import message_traced, usage_reported
+from langchain_cf_deepseek.failed_calls import ReportedStream, message_traced, usage_reported
 from langchain_cf_deepseek.gateway import GatewayOptions
 from langchain_cf_deepseek.headers import merge_headers
 from langchain_cf_deepseek.http_library import library_of
@@ -513,12 +513,11 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             yield from super().stream(input, config, **kwargs)
 
     @override
-    async def astream(
+    def astream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
-        with usage_reported((config or {}).get("callbacks"), self.callbacks):
-            async for chunk in super().astream(input, config, **kwargs):
-                yield chunk
+        chunks = super().astream(input, config, **kwargs)
+        return ReportedStream(chunks, (config or {}).get("callbacks"), self.callbacks)
 
     @override
     def _generate(

@@ -4,11 +4,12 @@ LangChain tells its usage callbacks of successful calls only, and shows tracers 
 a failed `invoke` without the tokens in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.callbacks import CallbackManager, Callbacks, UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
@@ -33,6 +34,33 @@ def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
                 if isinstance(handler, UsageMetadataCallbackHandler):
                     handler.on_llm_end(result)
         raise
+
+
+class ReportedStream:
+    """An async stream whose failure is reported.
+
+    No generator: at the end of an event loop all generators are closed at once, and one around
+    another would close it twice.
+    """
+
+    def __init__(
+        self, chunks: AsyncIterator[AIMessageChunk], call: Callbacks, model: Callbacks
+    ) -> None:
+        """Wrap a stream; `call` and `model` as in `usage_reported`."""
+        self._chunks = chunks
+        self._callbacks = call, model
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AIMessageChunk:
+        with usage_reported(*self._callbacks):
+            return await anext(self._chunks)
+
+    async def aclose(self) -> None:
+        """End the stream."""
+        if isinstance(self._chunks, AsyncGenerator):
+            await self._chunks.aclose()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Tokens are counted offline: as DeepSeek's own library does, or by its rule of thumb."""
 
+import base64
 import json
 import socket
 import subprocess
@@ -34,8 +35,9 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.local import LocalGateway
 from langchain_cf_deepseek.tokens import _prompts, rule_of_thumb
-from tests.conftest import ACCOUNT
+from tests.conftest import ACCOUNT, PICTURE
 
 PICTURE_URL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -232,6 +234,24 @@ def test_an_image_counts_deepseeks_upper_bound_and_is_never_fetched(url: str) ->
     count = model().get_num_tokens_from_messages
     blank_line = 1
     assert count([HumanMessage([*see, image])]) == count([HumanMessage(see)]) + 1024 + blank_line
+
+
+def test_an_image_counts_as_much_as_the_local_gateway_reports(gw: LocalGateway) -> None:
+    data = base64.b64encode(PICTURE).decode()
+    images: list[Any] = [
+        {"type": "image", "base64": data, "mime_type": "image/png"},
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+    ]
+    llm = gw.chat_model()
+    counted, reported = [], []
+    for number in (1, 2):
+        message = HumanMessage(["What is this?", *images[:number]])
+        counted.append(llm.get_num_tokens_from_messages([message]))
+        usage = llm.invoke([message]).usage_metadata
+        reported.append(usage["input_tokens"] if usage else 0)
+    # Words count differently there; between two images stands a blank line.
+    assert abs((counted[1] - counted[0]) - (reported[1] - reported[0])) <= 2
+    assert counted[1] - counted[0] >= 1024
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,9 @@ NO_PREFIX = (
     'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
 )
 
+MOST_IMAGE_TOKENS = 1024
+"""https://api-docs.deepseek.com/guides/vision"""
+
 
 class DeepSeek:
     """DeepSeek's chat API, answered by the pretend model."""
@@ -209,17 +212,17 @@ def _finished(payload: dict[str, Any], reply: Reply) -> dict[str, Any]:
 
 
 def _image_tokens(request: ConversationRequest) -> int:
-    """Check the images sent along, and count their tokens. Linked images are not fetched."""
-    sources = [
-        source
-        for message in request.conversation.messages
-        for source in message.image_sources
-        if source.kind == "data_url"
-    ]
-    if not sources:
-        return 0
-    resolver = ImageResolver(ReqwestImageFetcher(), OpenCvImagePreprocessor())
-    return resolver.resolve(sources, ImageQuota()).image_token_adjustment()
+    """Check the images sent along, and count their tokens. Linked images are not fetched.
+
+    Each counts as many as an image can have, as in the client's own count before sending: an
+    image of one token stands in the prompt already.
+    """
+    messages = request.conversation.messages
+    sources = [source for message in messages for source in message.image_sources]
+    if inline := [source for source in sources if source.kind == "data_url"]:
+        resolver = ImageResolver(ReqwestImageFetcher(), OpenCvImagePreprocessor())
+        resolver.resolve(inline, ImageQuota())
+    return len(sources) * (MOST_IMAGE_TOKENS - 1)
 
 
 def _user_id(call: Call) -> str:
