@@ -22,13 +22,15 @@ from langchain_cf_deepseek.http_library import http
 # aiohttp warns of longer bodies in one piece, since writing them blocks the event loop.
 _PIECE = 2**16
 
-# As much as the other HTTP library takes, in bytes and as their number; older versions of aiohttp
-# do not count headers.
+_HEADER_BYTES = 100 * 1024
+"""As many as the other HTTP library takes; aiohttp itself has no limit for all headers together."""
+
+# Older versions of aiohttp do not count headers.
 _LIMITS: dict[str, Any] = {
     name: value
     for name, value in (
-        ("max_line_size", 100 * 1024),
-        ("max_field_size", 100 * 1024),
+        ("max_line_size", _HEADER_BYTES),
+        ("max_field_size", _HEADER_BYTES),
         ("max_headers", 10_000),
     )
     if name in signature(aiohttp.ClientSession).parameters
@@ -84,15 +86,16 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
                     sock_connect=timeouts.get("connect"), sock_read=timeouts.get("read")
                 ),
             )
-        return http.Response(
-            response.status,
-            # Not `raw_headers`, which a response out of a recorded cassette has not.
-            headers=[
-                (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
-                for name, value in response.headers.items()
-            ],
-            stream=_Body(response, timeouts),
-        )
+        # Not `raw_headers`, which a response out of a recorded cassette has not.
+        headers = [
+            (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
+            for name, value in response.headers.items()
+        ]
+        if sum(len(name) + len(value) for name, value in headers) > _HEADER_BYTES:
+            response.close()
+            msg = f"Got more than {_HEADER_BYTES} bytes of headers"
+            raise http.RemoteProtocolError(msg)
+        return http.Response(response.status, headers=headers, stream=_Body(response, timeouts))
 
     def _socket(self, address: Any) -> socket.socket:
         family, kind, protocol, *_ = address

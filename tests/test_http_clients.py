@@ -189,8 +189,15 @@ def test_long_headers_are_read_on_every_path(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_headers_without_end_are_no_unreachable_host_and_not_asked_for_again(path: str) -> None:
-    endless = b"HTTP/1.1 200 OK\r\nx-long: " + b"z" * 300_000 + b"\r\ncontent-length: 0\r\n\r\n"
+@pytest.mark.parametrize(
+    "headers",
+    [b"x-long: " + b"z" * 300_000, b"\r\n".join([b"x-many: " + b"z" * 1000] * 300)],
+    ids=["one", "many"],
+)
+def test_headers_without_end_are_no_unreachable_host_and_not_asked_for_again(
+    path: str, headers: bytes
+) -> None:
+    endless = b"HTTP/1.1 200 OK\r\n" + headers + b"\r\ncontent-length: 0\r\n\r\n"
     with _server(endless) as url, pytest.raises(errors.CFDeepSeekConnectionError) as caught:
         PATHS[path](_model(url, max_retries=2), "Hello")
     assert "the headers of the response are longer" in str(caught.value)
