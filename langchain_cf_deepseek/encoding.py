@@ -18,11 +18,11 @@ def encode(body: dict[str, Any]) -> bytes:
     """
     encoded = _encoded(body)
     if encoded is None:
-        raise ValueError(complaint(body))
+        raise ValueError(encoding_error_text(body))
     return encoded
 
 
-def complaint(value: Any, place: str = "") -> str:
+def encoding_error_text(value: Any, place: str = "") -> str:
     """Return what is wrong with a value that cannot be sent.
 
     Args:

@@ -279,8 +279,8 @@ def checked_url(url: str, named: str, *, example: str) -> str:
 
     Args:
         url: The address.
-        named: What a complaint calls it.
-        example: What a complaint shows.
+        named: Its name in the text of an error.
+        example: The example in the text of an error.
 
     Raises:
         ValueError: It is malformed, or would send credentials in clear to another machine.

@@ -133,7 +133,7 @@ def check_timeout(timeout: Any, name: str) -> None:
 
     Args:
         timeout: Seconds, a (connect, read) pair, a `Timeout` of the HTTP library, or `None`.
-        name: What a complaint calls it.
+        name: Its name in the text of an error.
 
     Raises:
         ValueError: It is not one of these, or infinite, NaN or below zero.
@@ -156,7 +156,7 @@ def _is_bound(value: Any) -> bool:
     return is_number and 0 <= value <= LONGEST_WAIT
 
 
-def complaint(error: ValidationError, named: str = "") -> str:
+def validation_error_text(error: ValidationError, named: str = "") -> str:
     """Return what the first fault that pydantic found is, without pydantic's decoration.
 
     Args:

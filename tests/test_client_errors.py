@@ -114,12 +114,12 @@ REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
 def test_what_cannot_be_sent_is_an_invalid_request_of_this_package(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
-    asked, parameters, complaint = REFUSED[case]
+    asked, parameters, expected = REFUSED[case]
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         ask(gw.chat_model(), asked, **parameters)
     error = caught.value
-    assert error.message.startswith(complaint)
-    assert str(error).startswith(f"langchain-cf-deepseek: {complaint.rstrip('.')}")
+    assert error.message.startswith(expected)
+    assert str(error).startswith(f"langchain-cf-deepseek: {expected.rstrip('.')}")
     assert (error.origin, error.is_retryable, error.status_code) == ("client", False, None)
     caught_as = (ValueError, CFDeepSeekError, openai.BadRequestError, ModelInvalidRequestError)
     assert all(isinstance(error, kind) for kind in caught_as)

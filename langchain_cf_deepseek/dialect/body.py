@@ -18,7 +18,7 @@ from langchain_cf_deepseek.dialect.schemas import (
     loose_tools,
     strict_tools,
 )
-from langchain_cf_deepseek.encoding import complaint
+from langchain_cf_deepseek.encoding import encoding_error_text
 from langchain_cf_deepseek.notices import warn_once
 from langchain_cf_deepseek.redaction import shown
 from langchain_cf_deepseek.settings import INSTEAD
@@ -308,7 +308,7 @@ def _wanted_schema(wanted: Any) -> str:
     try:
         return json.dumps(schema, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError(complaint(schema, "response_format")) from None
+        raise ValueError(encoding_error_text(schema, "response_format")) from None
 
 
 def _says_json(messages: list[Json]) -> bool:

@@ -27,7 +27,7 @@ from langchain_cf_deepseek.dialect.content import (
     system_content,
     user_content,
 )
-from langchain_cf_deepseek.encoding import complaint
+from langchain_cf_deepseek.encoding import encoding_error_text
 from langchain_cf_deepseek.notices import warn_once
 
 UNKNOWN_KEYS = "deepseek"
@@ -242,7 +242,7 @@ def _arguments(tool: str, args: Any) -> str:
     try:
         text = json.dumps(args, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        msg = f"the tool call {tool!r}: {complaint(args, 'args')}"
+        msg = f"the tool call {tool!r}: {encoding_error_text(args, 'args')}"
         raise ValueError(msg) from None
     try:
         text.encode()

@@ -13,7 +13,7 @@ from langchain_cf_deepseek.doctor.reachability import address
 from langchain_cf_deepseek.doctor.setup import Setup
 from langchain_cf_deepseek.doctor.verdict import Verdict
 from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES, ID_FORMS, Routing, routing_of
-from langchain_cf_deepseek.settings import VARIABLES, complaint
+from langchain_cf_deepseek.settings import VARIABLES, validation_error_text
 
 _KEY, _TOKEN = "a DeepSeek key", "a Cloudflare token"
 
@@ -47,7 +47,7 @@ def check_settings(setup: Setup) -> Verdict:
         host = address(setup.llm.endpoint)
     except ValidationError as error:
         found = "\n".join(["something is missing or malformed", *shown])
-        return Verdict("fail", found, complaint(error))
+        return Verdict("fail", found, validation_error_text(error))
     return Verdict("ok", "\n".join([f"{setup.routing} through {host}", *shown]))
 
 
