@@ -1,6 +1,6 @@
 """The chat model: its fields, and LangChain's override points.
 
-What a request and an answer look like is known to `dialect`, how they travel to `transport`.
+What a request and an answer look like is known to `_api`, how they travel to `_http`.
 """
 
 import json
@@ -37,32 +37,31 @@ from pydantic import (
 )
 from typing_extensions import override
 
-from langchain_cf_deepseek._version import __version__
-from langchain_cf_deepseek.client_errors import refused_before_sending
-from langchain_cf_deepseek.dialect.assistant_turns import MODEL_PROVIDER
-from langchain_cf_deepseek.dialect.body import (
+from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
+from langchain_cf_deepseek._api.json_schemas import described_tool, valid_tool_name
+from langchain_cf_deepseek._api.messages import traceable
+from langchain_cf_deepseek._api.request import (
     build_body,
     forced_body,
     forcing_parameters,
     needs_beta,
 )
-from langchain_cf_deepseek.dialect.messages import traceable
-from langchain_cf_deepseek.dialect.response import ResponseReader
-from langchain_cf_deepseek.dialect.schemas import described_tool, valid_tool_name
-from langchain_cf_deepseek.failed_calls import ReportedStream, message_traced, usage_reported
-from langchain_cf_deepseek.gateway import GatewayOptions
-from langchain_cf_deepseek.headers import merge_headers
-from langchain_cf_deepseek.http_library import library_of
-from langchain_cf_deepseek.notices import warn_once
-from langchain_cf_deepseek.profiles import profile_of, sees_images
-from langchain_cf_deepseek.redaction import construct, is_credential_header
-from langchain_cf_deepseek.routing import (
+from langchain_cf_deepseek._api.response import ResponseReader
+from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
+from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
+from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
+from langchain_cf_deepseek._headers import merge_headers
+from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.transport import Transport, WireRequest
+from langchain_cf_deepseek._models import profile_of, sees_images
+from langchain_cf_deepseek._redaction import construct, is_credential_header
+from langchain_cf_deepseek._routing import (
     CREDENTIAL_VARIABLES,
     Endpoint,
     RouteSettings,
     Routing,
 )
-from langchain_cf_deepseek.settings import (
+from langchain_cf_deepseek._settings import (
     LONGEST_WAIT,
     check_arguments,
     check_timeout,
@@ -72,8 +71,9 @@ from langchain_cf_deepseek.settings import (
     output_version_from_env,
     secret_from_env,
 )
-from langchain_cf_deepseek.structured import RawAndParsed, parser_of
-from langchain_cf_deepseek.transport import Transport, WireRequest
+from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek._warnings import warn_once
+from langchain_cf_deepseek.gateway import GatewayOptions
 
 # Options of a call that do not go into the body.
 _NON_BODY_OPTIONS = (
@@ -728,7 +728,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Raises:
             ImportError: The extra `tokens`, which brings DeepSeek's tokenizer, is not installed.
         """
-        from langchain_cf_deepseek.tokens import token_ids  # noqa: PLC0415  # when asked for
+        from langchain_cf_deepseek._tokens import token_ids  # noqa: PLC0415  # when asked for
 
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
@@ -741,7 +741,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Exact with the extra `tokens`, else by DeepSeek's rule of thumb: 0.3 token per English
         character, 0.6 per Chinese character.
         """
-        from langchain_cf_deepseek.tokens import count_text  # noqa: PLC0415  # when asked for
+        from langchain_cf_deepseek._tokens import count_text  # noqa: PLC0415  # when asked for
 
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
@@ -772,7 +772,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 and is never fetched. So does a file by its id, and a warning says that a parsed
                 document may have any number, which only DeepSeek knows.
         """
-        from langchain_cf_deepseek.tokens import count_messages  # noqa: PLC0415
+        from langchain_cf_deepseek._tokens import count_messages  # noqa: PLC0415
 
         return count_messages(
             messages,

@@ -20,7 +20,7 @@
 
 Each class is at the same time the `openai` class and the `langchain_core` `ModelError` of its
 condition, so code that catches any of the three works. Which response becomes which class is
-decided in `error_rules.py`.
+decided in `_errors/rules.py`.
 """
 
 from typing import TYPE_CHECKING, Any, Literal

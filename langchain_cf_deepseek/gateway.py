@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from langchain_cf_deepseek.redaction import construct
+from langchain_cf_deepseek._redaction import construct
 
 _MONTH = 30 * 24 * 3600
 _MAX_METADATA = 5

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from langchain_cf_deepseek.errors import CFDeepSeekLogNotFoundError
-from langchain_cf_deepseek.log_calls import (
+from langchain_cf_deepseek._logs_api import (
     Patience,
     async_client,
     feedback_body,
@@ -24,14 +23,15 @@ from langchain_cf_deepseek.log_calls import (
     sync_client,
     typed_errors,
 )
-from langchain_cf_deepseek.redaction import construct
-from langchain_cf_deepseek.routing import (
+from langchain_cf_deepseek._redaction import construct
+from langchain_cf_deepseek._routing import (
     check_account_id,
     check_credential,
     check_gateway_id,
     checked_url,
 )
-from langchain_cf_deepseek.settings import from_env, hide_secrets, secret_from_env
+from langchain_cf_deepseek._settings import from_env, hide_secrets, secret_from_env
+from langchain_cf_deepseek.errors import CFDeepSeekLogNotFoundError
 
 if TYPE_CHECKING:
     from cloudflare.types.ai_gateway import LogGetResponse

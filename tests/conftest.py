@@ -13,8 +13,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import message_chunk_to_message
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek._warnings import warn_once
 from langchain_cf_deepseek.local import LocalGateway
-from langchain_cf_deepseek.notices import warn_once
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 """The account of the local gateway."""

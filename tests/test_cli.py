@@ -20,9 +20,9 @@ from typing import Any, get_args
 import pytest
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.cli import chat, main, shared
 from langchain_cf_deepseek.local import LocalGateway, gateway_error
-from langchain_cf_deepseek.routing import Routing
 
 QUESTION = "Why is the sky blue?"
 SECONDS = 30

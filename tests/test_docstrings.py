@@ -51,9 +51,9 @@ def test_the_docstrings_of_the_public_classes_have_code() -> None:
     assert {
         "chat_models.py:ChatCloudflareDeepSeek",
         "gateway.py:GatewayOptions",
-        "local/faults.py:Fault",
-        "local/local_gateway.py:LocalGateway",
-        "local/rules.py:Rules",
+        "local/faults/specification.py:Fault",
+        "local/gateway.py:LocalGateway",
+        "local/cloudflare/rules.py:Rules",
         "logs.py:GatewayLogs",
     } <= DOCUMENTED.keys()
 

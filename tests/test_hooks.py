@@ -104,7 +104,7 @@ def test_a_file_by_its_id_may_be_a_document_of_any_length_and_is_told(gw: LocalG
 def test_token_ids_without_the_tokenizer_are_refused_with_a_way_out(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("langchain_cf_deepseek.tokens._prompts", lambda: None)
+    monkeypatch.setattr("langchain_cf_deepseek._tokens._prompts", lambda: None)
     with pytest.raises(ImportError, match=r"langchain-cf-deepseek\[tokens\]"):
         gw.chat_model().get_token_ids("Hi")
 

@@ -16,9 +16,10 @@ import openai
 import pytest
 from pydantic import ValidationError
 
-from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors, http_clients
-from langchain_cf_deepseek.http_clients import socket_options
-from langchain_cf_deepseek.http_library import library_of
+from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek._http import clients
+from langchain_cf_deepseek._http.clients import socket_options
+from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.raw_http import read_request
@@ -227,7 +228,7 @@ def test_a_socket_option_that_the_system_does_not_take_is_left_out(
 ) -> None:
     taken = socket_options()
     unknown = (socket.IPPROTO_TCP, 9999, 1)
-    monkeypatch.setattr(http_clients, "_SOCKET_OPTIONS", (unknown, *taken))
+    monkeypatch.setattr(clients, "_SOCKET_OPTIONS", (unknown, *taken))
     socket_options.cache_clear()
     assert PATHS[path](gw.chat_model(max_retries=0), "Hello").text
     assert socket_options() == taken

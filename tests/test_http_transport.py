@@ -14,7 +14,8 @@ from typing import Any, cast
 import pytest
 from langchain_core.messages import AIMessageChunk
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors, http_clients
+from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek._http import clients
 from tests.raw_http import read_request
 
 BODY = (
@@ -386,7 +387,7 @@ def test_a_client_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch
 
     with _server(serve) as server, _model(server.url) as model:
         model.invoke("Hi")
-        monkeypatch.setattr(http_clients, "_IDLE_SECONDS", -1)
+        monkeypatch.setattr(clients, "_IDLE_SECONDS", -1)
         model.invoke("Hi")
         assert ended.wait(5)
         assert model.invoke("Hi").text == "Short waves"

@@ -38,9 +38,9 @@ from pydantic import BaseModel, SecretStr
 from langchain_cf_deepseek import (
     ChatCloudflareDeepSeek,
     GatewayOptions,
-    http_clients,
-    stream_reader,
 )
+from langchain_cf_deepseek._http import clients
+from langchain_cf_deepseek._http import stream as stream_module
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
 from tests.conftest import PATHS, Ask
@@ -427,7 +427,7 @@ def test_the_bound_on_an_async_streams_end_interrupts_no_closing_of_other_connec
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The end of a stream is when connections are closed that a server gave up."""
-    monkeypatch.setattr(stream_reader, "_DRAIN_SECONDS", 0)
+    monkeypatch.setattr(stream_module, "_DRAIN_SECONDS", 0)
     choice = {"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}
     whole = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
     event = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}
@@ -1170,7 +1170,7 @@ def test_no_log_line_holds_a_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Ours say nothing of their own, so httpx's are heard: those behind a proxy.
-    monkeypatch.setattr(http_clients, "_has_proxy", lambda: True)
+    monkeypatch.setattr(clients, "_has_proxy", lambda: True)
     # Below DEBUG, so that the HTTP library's trace of each header is heard too.
     caplog.set_level(1)
     for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "langchain_core"):

@@ -15,7 +15,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import CFDeepSeekError, CFDeepSeekIncompleteStreamError
 from langchain_cf_deepseek.local import Fault, LocalGateway
-from langchain_cf_deepseek.local.sabotage import FaultQueue
+from langchain_cf_deepseek.local.faults.injector import FaultQueue
 
 STREAMS = 500
 MAX_RETRIES = 1

@@ -549,7 +549,7 @@ def run(code: str) -> str:
 
 
 def test_the_package_and_its_model_load_neither_the_logs_nor_the_sdk() -> None:
-    names = "{'cloudflare', 'langchain_cf_deepseek.logs', 'langchain_cf_deepseek.log_calls'}"
+    names = "{'cloudflare', 'langchain_cf_deepseek.logs', 'langchain_cf_deepseek._logs_api'}"
     loading = "from langchain_cf_deepseek import ChatCloudflareDeepSeek, CFDeepSeekError"
     assert run(f"{loading}; import sys; print({names} & set(sys.modules))") == "set()\n"
 

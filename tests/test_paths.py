@@ -24,7 +24,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek.dialect.response import _text_chunk
+from langchain_cf_deepseek._api.response import _text_chunk
 from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
 from tests.conftest import PATHS, PICTURE, Ask
 

@@ -12,10 +12,10 @@ from langchain_core.language_models import ModelProfile
 from pydantic import SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek._models import profile_of, sees_images
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.data._profiles import PROFILES, SOURCE_VERSION, UNIFIED_PROFILES
 from langchain_cf_deepseek.data.refresh import TARGET, generated
-from langchain_cf_deepseek.profiles import profile_of, sees_images
-from langchain_cf_deepseek.routing import Routing
 from tests.conftest import ACCOUNT
 
 FLASH: dict[str, Any] = {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from langchain_cf_deepseek import errors, transport
+from langchain_cf_deepseek import errors
+from langchain_cf_deepseek._http import transport
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
 

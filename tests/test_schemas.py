@@ -11,7 +11,7 @@ import pytest
 from langchain_core.tools import tool
 from pydantic import AnyUrl, BaseModel, Field, create_model
 
-from langchain_cf_deepseek.dialect.schemas import valid_tool_name
+from langchain_cf_deepseek._api.json_schemas import valid_tool_name
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
 

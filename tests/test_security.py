@@ -15,7 +15,8 @@ import trustme
 from langchain_core.tools import tool
 from pydantic import ValidationError
 
-from langchain_cf_deepseek import ChatCloudflareDeepSeek, http_clients
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError, CFDeepSeekInvalidRequestError
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PATHS, Ask
@@ -82,9 +83,9 @@ def tls(issuer: trustme.CA, request: pytest.FixtureRequest) -> Iterator[TlsServe
 
 @pytest.fixture(autouse=True)
 def _certificates_are_read_anew() -> Iterator[None]:
-    http_clients._ssl_context.cache_clear()
+    clients._ssl_context.cache_clear()
     yield
-    http_clients._ssl_context.cache_clear()
+    clients._ssl_context.cache_clear()
 
 
 OFF_ELSEWHERE = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cf_deepseek.sse import DONE, EventDecoder
+from langchain_cf_deepseek._http.sse import DONE, EventDecoder
 
 
 def _decoded(*pieces: bytes) -> list[Any]:

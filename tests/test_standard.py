@@ -17,8 +17,8 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from vcr import VCR  # type: ignore[import-untyped]  # it has no types
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import LocalGateway
-from langchain_cf_deepseek.routing import Routing
 from tests.conftest import ACCOUNT, PICTURE
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek import errors
+from langchain_cf_deepseek._http.stream import _parsed
 from langchain_cf_deepseek.local import Fault, LocalGateway
-from langchain_cf_deepseek.stream_reader import _parsed
 from tests.conftest import PATHS, Ask
 
 TEXT = "one two three four five six seven eight nine ten"

@@ -35,8 +35,8 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek._tokens import _prompts, rule_of_thumb
 from langchain_cf_deepseek.local import LocalGateway
-from langchain_cf_deepseek.tokens import _prompts, rule_of_thumb
 from tests.conftest import ACCOUNT, PICTURE
 
 PICTURE_URL = "data:image/png;base64,iVBORw0KGgo="

@@ -111,7 +111,7 @@ def _model(arguments: argparse.Namespace, opened: ExitStack) -> ChatCloudflareDe
     # Both take too long for `--help`.
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from langchain_cf_deepseek.settings import validation_error_text  # noqa: PLC0415
+    from langchain_cf_deepseek._settings import validation_error_text  # noqa: PLC0415
 
     # LC_OUTPUT_VERSION is for a program's messages; here the content is read as text.
     fields: dict[str, Any] = {"model": arguments.model, "output_version": "v0"}

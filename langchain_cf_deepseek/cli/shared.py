@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
+    from langchain_cf_deepseek._routing import Routing
     from langchain_cf_deepseek.local import LocalGateway
-    from langchain_cf_deepseek.routing import Routing
 
 PROGRAM = "langchain-cf-deepseek"
 
@@ -17,7 +17,7 @@ OK = 0
 FAILED = 1
 WRONG_USAGE = 2
 
-# Equal to the type in `routing.py`, whose import takes too long for `--help`.
+# Equal to the type in `_routing.py`, whose import takes too long for `--help`.
 ROUTINGS: tuple[Routing, ...] = ("provider-native", "unified", "compat")
 
 _INSTALL_LOCAL = 'pip install "langchain-cf-deepseek[local]"'

@@ -16,7 +16,7 @@ costs nothing.
     cache         the first one again: answered from the cache, unless the check warns
     log           none
 
-Which answer means what is known to `error_rules`, and what then to do to the hint of the error.
+Which answer means what is known to `_errors.rules`, and what then to do to the hint of the error.
 Here stands which check an error belongs to, and what the set-up has to do with it.
 """
 
@@ -24,12 +24,12 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from langchain_cf_deepseek._redaction import maskable, redact
+from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, Routing
 from langchain_cf_deepseek.doctor import checks
 from langchain_cf_deepseek.doctor.settings import check_settings
 from langchain_cf_deepseek.doctor.setup import Setup
 from langchain_cf_deepseek.doctor.verdict import Verdict
-from langchain_cf_deepseek.redaction import maskable, redact
-from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES, Routing
 
 __all__ = ["Verdict", "diagnose"]
 

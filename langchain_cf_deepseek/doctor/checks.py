@@ -4,12 +4,12 @@ import difflib
 import re
 from textwrap import shorten
 
+from langchain_cf_deepseek._errors.rules import NO_KEY
+from langchain_cf_deepseek._models import known_models
 from langchain_cf_deepseek.doctor.reachability import address, proxy_to, why_unreachable
 from langchain_cf_deepseek.doctor.setup import Setup, check_of, facts, is_of_a_credential
 from langchain_cf_deepseek.doctor.verdict import Verdict
-from langchain_cf_deepseek.error_rules import NO_KEY
 from langchain_cf_deepseek.errors import CFDeepSeekError
-from langchain_cf_deepseek.profiles import known_models
 
 _LONGEST = 300
 

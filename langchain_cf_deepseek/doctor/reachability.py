@@ -3,9 +3,9 @@
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from langchain_cf_deepseek.certificates import SET_CERTIFICATES, UNTRUSTED, chain
+from langchain_cf_deepseek._errors.certificates import SET_CERTIFICATES, UNTRUSTED, chain
+from langchain_cf_deepseek._routing import THIS_MACHINE
 from langchain_cf_deepseek.errors import CFDeepSeekError
-from langchain_cf_deepseek.routing import THIS_MACHINE
 
 _NETWORK = (
     "Let this machine reach it: a firewall may be in between, or a proxy be missing (HTTPS_PROXY)."

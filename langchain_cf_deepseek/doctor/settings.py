@@ -9,11 +9,11 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, ID_FORMS, Routing, routing_of
+from langchain_cf_deepseek._settings import VARIABLES, validation_error_text
 from langchain_cf_deepseek.doctor.reachability import address
 from langchain_cf_deepseek.doctor.setup import Setup
 from langchain_cf_deepseek.doctor.verdict import Verdict
-from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES, ID_FORMS, Routing, routing_of
-from langchain_cf_deepseek.settings import VARIABLES, validation_error_text
 
 _KEY, _TOKEN = "a DeepSeek key", "a Cloudflare token"
 

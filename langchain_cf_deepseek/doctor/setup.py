@@ -9,6 +9,8 @@ from typing import Any, get_args
 from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import SecretStr
 
+from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, Routing, sent_credentials
+from langchain_cf_deepseek._settings import VARIABLES
 from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
@@ -19,8 +21,6 @@ from langchain_cf_deepseek.errors import (
     CFDeepSeekModelNotFoundError,
     CFDeepSeekPermissionDeniedError,
 )
-from langchain_cf_deepseek.routing import CREDENTIAL_VARIABLES, Routing, sent_credentials
-from langchain_cf_deepseek.settings import VARIABLES
 
 _CONNECT_SECONDS = 5.0
 _SILENCE_SECONDS = 20.0

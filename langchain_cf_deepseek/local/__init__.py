@@ -32,12 +32,19 @@ Example:
     ```
 """
 
-from langchain_cf_deepseek.local.attempts import Retries
-from langchain_cf_deepseek.local.auto_router import AutoRouter
-from langchain_cf_deepseek.local.dlp import DlpProfile
+from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
+from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter
+from langchain_cf_deepseek.local.cloudflare.dlp import DlpProfile
+from langchain_cf_deepseek.local.cloudflare.dynamic_routes import Route, RouteStep
+from langchain_cf_deepseek.local.cloudflare.guardrails import Guardrails
+from langchain_cf_deepseek.local.cloudflare.rate_limit import RateLimit
+from langchain_cf_deepseek.local.cloudflare.retries import Retries
+from langchain_cf_deepseek.local.cloudflare.rules import Rules
+from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, SpendLimit
+from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
 from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
-from langchain_cf_deepseek.local.failures import FAILURES, Failure
-from langchain_cf_deepseek.local.faults import (
+from langchain_cf_deepseek.local.faults.catalog import FAILURES, Failure
+from langchain_cf_deepseek.local.faults.specification import (
     Fault,
     compat_error,
     deepseek_error,
@@ -47,15 +54,8 @@ from langchain_cf_deepseek.local.faults import (
     rest_error,
     workers_ai_error,
 )
-from langchain_cf_deepseek.local.guardrails import Guardrails
-from langchain_cf_deepseek.local.local_gateway import LocalGateway
-from langchain_cf_deepseek.local.models import MODELS, Model
-from langchain_cf_deepseek.local.rate_limit import RateLimit
-from langchain_cf_deepseek.local.readings import Readings
-from langchain_cf_deepseek.local.replies import Reply, ScriptedCall
-from langchain_cf_deepseek.local.routes import Route, RouteStep
-from langchain_cf_deepseek.local.rules import Rules
-from langchain_cf_deepseek.local.spending import Policy, SpendLimit
+from langchain_cf_deepseek.local.gateway import LocalGateway
+from langchain_cf_deepseek.local.simulated_model.replies import Reply, ScriptedCall
 
 __all__ = [
     "FAILURES",

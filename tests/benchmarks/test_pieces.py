@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from langchain_cf_deepseek import CFDeepSeekRateLimitError, ChatCloudflareDeepSeek
-from langchain_cf_deepseek.dialect.response import ResponseReader
-from langchain_cf_deepseek.error_rules import error_from_response
-from langchain_cf_deepseek.http_library import http
-from langchain_cf_deepseek.sse import DONE, EventDecoder
+from langchain_cf_deepseek._api.response import ResponseReader
+from langchain_cf_deepseek._errors.rules import error_from_response
+from langchain_cf_deepseek._http.library import http
+from langchain_cf_deepseek._http.sse import DONE, EventDecoder
 from tests.benchmarks.histories import history
 from tests.benchmarks.server import events
 

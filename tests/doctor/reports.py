@@ -6,8 +6,8 @@ import subprocess
 import sys
 from typing import Any
 
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault
-from langchain_cf_deepseek.routing import Routing
 from tests.conftest import ACCOUNT
 
 KEY = "sk-Zq8vXw3kTn5rLm2pYc7dHb4gJf9sQx6e"

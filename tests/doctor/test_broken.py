@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import (
     FAILURES,
     Fault,
@@ -14,7 +15,6 @@ from langchain_cf_deepseek.local import (
     gateway_error,
     rest_error,
 )
-from langchain_cf_deepseek.routing import Routing
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
 from tests.doctor.reports import (

@@ -2,8 +2,8 @@
 
 import pytest
 
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
-from langchain_cf_deepseek.routing import Routing
 from tests.doctor.conftest import Doctor
 from tests.doctor.reports import (
     AFTER_THE_FIRST,

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
-from langchain_cf_deepseek.routing import Routing
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
 from tests.doctor.reports import (

@@ -14,7 +14,7 @@ from deepseek_recipe import (
 )
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from langchain_cf_deepseek.encoding import utf8
+from langchain_cf_deepseek._json import utf8
 
 _VERSIONS = {
     "deepseek-flash": ModelVersion.DeepseekV41Flash,

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from langchain_cf_deepseek.local import Fault, Readings, Retries, Routing, gateway_error
-from langchain_cf_deepseek.local.attempts import Backoff
+from langchain_cf_deepseek.local.cloudflare.retries import Backoff
 from tests.local_gateway.conftest import (
     AT_LOCAL,
     Caller,

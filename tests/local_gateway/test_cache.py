@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway, Routing
-from langchain_cf_deepseek.local.cache import MAX_ENTRIES, Cache
+from langchain_cf_deepseek.local.cloudflare.cache import MAX_ENTRIES, Cache
 from langchain_cf_deepseek.local.exchange import Answer, Call, RecordedRequest
 from tests.local_gateway.conftest import Caller, chunks, content_of
 

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway, Reply, Routing, ToolCall, prompts
-from langchain_cf_deepseek.local.deepseek import Passback
+from langchain_cf_deepseek.local import LocalGateway, Reply, Routing, ToolCall
+from langchain_cf_deepseek.local.deepseek import prompt_cache
+from langchain_cf_deepseek.local.deepseek.chat import Passback
 from tests.local_gateway.conftest import QUESTION, Caller, chunks, content_of
 from tests.local_gateway.images import GIF, PNG
 
@@ -501,8 +502,8 @@ def test_a_repeated_prefix_is_a_hit_of_the_context_cache(ask: Caller) -> None:
 
 
 def test_the_context_cache_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "MAX_BLOCKS", 2)
-    memory = prompts.PromptMemory()
+    monkeypatch.setattr(prompt_cache, "MAX_BLOCKS", 2)
+    memory = prompt_cache.PromptMemory()
     for letter in "abc":
         memory.hit_tokens(letter * 500, "")
     assert [memory.hit_tokens(letter * 500, "") for letter in "cba"] == [128, 128, 0]

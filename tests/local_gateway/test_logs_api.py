@@ -21,10 +21,9 @@ from langchain_cf_deepseek.local import (
     Routing,
     Rules,
     ToolCall,
-    log_entries,
-    logs,
 )
-from langchain_cf_deepseek.local.prices import PRICES
+from langchain_cf_deepseek.local.cloudflare.prices import PRICES
+from langchain_cf_deepseek.local.request_log import entries, store
 from tests.local_gateway.conftest import QUESTION, Caller, chunks
 
 HOUR = {"cf-aig-cache-ttl": "3600"}
@@ -626,9 +625,9 @@ def test_reset_forgets_the_logs(ask: Caller, one: SDK) -> None:
 
 @pytest.fixture
 def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "MAX_LOGS", 3)
-    monkeypatch.setattr(logs, "MAX_STORED_BYTES", 5000)
-    monkeypatch.setattr(log_entries, "MAX_BODY_BYTES", 4000)
+    monkeypatch.setattr(store, "MAX_LOGS", 3)
+    monkeypatch.setattr(store, "MAX_STORED_BYTES", 5000)
+    monkeypatch.setattr(entries, "MAX_BODY_BYTES", 4000)
 
 
 @pytest.mark.usefixtures("small_memory")

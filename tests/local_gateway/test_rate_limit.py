@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek.local import RateLimit, Routing
-from langchain_cf_deepseek.local.windows import Technique, Window
+from langchain_cf_deepseek.local.cloudflare.time_windows import Technique, Window
 from tests.local_gateway.conftest import AT_LOCAL, Ruled
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 

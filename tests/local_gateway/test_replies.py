@@ -17,7 +17,7 @@ from deepseek_recipe import (
 from deepseek_recipe import ToolCall as MadeCall
 
 from langchain_cf_deepseek.local import Reply, ScriptedCall
-from langchain_cf_deepseek.local.replies import LONGEST_READING, pretend
+from langchain_cf_deepseek.local.simulated_model.replies import LONGEST_READING, pretend
 from tests.local_gateway.images import PNG
 
 Done = tuple[tuple[str, dict[str, Any], str], ...]

@@ -9,7 +9,8 @@ import time
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway, server
+from langchain_cf_deepseek.local import LocalGateway
+from langchain_cf_deepseek.local.http import server
 from tests.local_gateway.conftest import QUESTION, Caller
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek.local import Policy, RateLimit, Readings, Routing, SpendLimit
-from langchain_cf_deepseek.local.metadata import metadata_of
+from langchain_cf_deepseek.local.cloudflare.metadata import metadata_of
 from tests.local_gateway.conftest import AT_LOCAL, Ruled, chunks, code_of
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 

@@ -1,0 +1,1 @@
+"""Which failed response becomes which exception, and what its message says."""

@@ -1,0 +1,167 @@
+"""What calls about a log have in common, sync and async: clients, values, waiting, errors."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessage
+from pydantic import BaseModel, ConfigDict, Field
+
+from langchain_cf_deepseek._errors.bodies import decoded
+from langchain_cf_deepseek._errors.rules import (
+    TRY_AGAIN,
+    error_from_response,
+    error_of_answer,
+)
+from langchain_cf_deepseek._http.clients import http_settings
+from langchain_cf_deepseek._http.transport import timed_out, unreachable
+from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekLogNotFoundError
+from langchain_cf_deepseek.gateway import Metadata
+
+try:
+    import cloudflare
+    from cloudflare.types.ai_gateway import LogGetResponse
+except ImportError as error:
+    _msg = 'The gateway\'s logs need more packages: pip install "langchain-cf-deepseek[logs]"'
+    raise ImportError(_msg) from error
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 2.0
+
+_Client = TypeVar("_Client", cloudflare.Cloudflare, cloudflare.AsyncCloudflare)
+
+
+def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
+    """Make a client of Cloudflare's SDK; closing it closes its connections."""
+    # A redirect could carry the token to another host.
+    http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **http_settings())
+    return _by_token(
+        cloudflare.Cloudflare(api_token=token, base_url=base_url, http_client=http_client)
+    )
+
+
+def async_client(token: str, base_url: str | None) -> cloudflare.AsyncCloudflare:
+    """`sync_client` for an event loop."""
+    http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **http_settings())
+    return _by_token(
+        cloudflare.AsyncCloudflare(api_token=token, base_url=base_url, http_client=http_client)
+    )
+
+
+def _by_token(client: _Client) -> _Client:
+    # The SDK prefers what it finds in CLOUDFLARE_EMAIL, CLOUDFLARE_API_KEY and the like to the
+    # token that it is given.
+    client.api_email = client.api_key = client.user_service_key = None
+    return client
+
+
+class _Feedback(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    feedback: int | None = Field(ge=-1, le=1)
+    score: int | None = Field(ge=0, le=100)
+    metadata: Metadata | None
+
+
+def feedback_body(feedback: object, score: object, metadata: object) -> dict[str, Any]:
+    """Check what is to be written into a log, and leave out what is to stay as it is.
+
+    Raises:
+        ValueError: A value is none that Cloudflare takes, or there is none at all.
+    """
+    given = {"feedback": feedback, "score": score, "metadata": metadata}
+    body = _Feedback.model_validate(given).model_dump(exclude_none=True)
+    if not body:
+        msg = "Nothing to write: give `feedback`, `score` or `metadata`."
+        raise ValueError(msg)
+    return body
+
+
+def log_id_of(log: AIMessage | str) -> str:
+    """Return the log id of a message, or check one.
+
+    Raises:
+        ValueError: There is none; the text says why.
+    """
+    if isinstance(log, str):
+        if not re.fullmatch(r"[\w-]{1,64}", log, re.ASCII):
+            msg = "This is no log id: pass the message itself, or its log id, but not its text."
+            raise ValueError(msg)
+        return log
+    facts = log.response_metadata.get("cloudflare_gateway")
+    if facts is None:
+        msg = (
+            "The message says nothing of a gateway. Pass an answer of ChatCloudflareDeepSeek; of a "
+            "streamed one the sum of its chunks, for the gateway's facts come with the first."
+        )
+        raise ValueError(msg)
+    if "log_id" not in facts:
+        msg = (
+            "The gateway sent no log id with this message: logging is off (`collect_log`), or the "
+            "endpoint sends none, which Cloudflare leaves open for `unified` routing. There the "
+            "`request_id` of a request of one step is its log id too: pass that."
+        )
+        raise ValueError(msg)
+    log_id: str = facts["log_id"]
+    return log_id
+
+
+class Patience:
+    """How long to wait for a log that is not there yet: briefly at first, then longer."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin to wait, for so many seconds in all."""
+        self._deadline = time.monotonic() + seconds
+        self._next = FIRST_PAUSE
+
+    def pause(self, error: CFDeepSeekLogNotFoundError) -> float:
+        """Return the seconds until the next look; raises `error` when it is time to give up."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise error
+        pause = min(self._next, left)
+        self._next = min(2 * self._next, LONGEST_PAUSE)
+        return pause
+
+
+@contextmanager
+def typed_errors() -> Iterator[None]:
+    """Raise the SDK's errors as ours."""
+    try:
+        yield
+    except cloudflare.APIStatusError as error:
+        raise error_from_response(error.response, about_logs=True) from None
+    except cloudflare.APITimeoutError as error:
+        raise timed_out(error.request, hint=TRY_AGAIN) from error.__cause__
+    except cloudflare.APIConnectionError as error:
+        raise unreachable(
+            error.request, error.__cause__, "CLOUDFLARE_BASE_URL"
+        ) from error.__cause__
+
+
+def read(operation: str, response: Any) -> Any:
+    """Return what an answer says.
+
+    Args:
+        operation: The SDK's method: `get`, `edit`, `request` or `response`.
+        response: The HTTP response, its status below 400.
+
+    Raises:
+        CFDeepSeekAPIError: It is no answer of this API.
+    """
+    content = decoded(response.content)
+    if operation in {"request", "response"}:
+        return content
+    result = content.get("result") if isinstance(content, Mapping) else None
+    if not isinstance(result, Mapping):
+        msg = "the answer is none of this API"
+        raise error_of_answer(
+            CFDeepSeekAPIError,
+            msg,
+            response,
+            origin="cloudflare-api",
+            hint="Check `base_url` (CLOUDFLARE_BASE_URL) and the network's proxy.",
+        )
+    return LogGetResponse.construct(**result) if operation == "get" else None

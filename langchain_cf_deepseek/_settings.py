@@ -1,0 +1,197 @@
+"""How the model's settings are read: environment variables, and arguments that are refused."""
+
+import difflib
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from langchain_cf_deepseek._models import is_default_profile
+from langchain_cf_deepseek._redaction import shown
+from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES
+from langchain_cf_deepseek.gateway import GatewayOptions
+
+VARIABLES = {
+    "routing": "CLOUDFLARE_AI_GATEWAY_ROUTING",
+    "account_id": "CLOUDFLARE_ACCOUNT_ID",
+    "gateway_id": "CLOUDFLARE_GATEWAY_ID",
+    **CREDENTIAL_VARIABLES,
+    "base_url": "CLOUDFLARE_AI_GATEWAY_BASE_URL",
+}
+"""The fields that have an environment variable, and its name."""
+
+# Settings of the parent class that mean nothing here, or something else than their name says.
+_REFUSED = {
+    "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
+    "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "include_response_headers": 'read response_metadata["cloudflare_gateway"]',
+    "openai_api_base": "use `base_url`",
+    "openai_api_key": "use `api_key`",
+    "openai_organization": "DeepSeek has no organisations",
+    "openai_proxy": "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)",
+    "organization": "DeepSeek has no organisations",
+    "reasoning": "use `thinking` and `reasoning_effort`",
+    "truncation": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
+    "use_previous_response_id": "it needs OpenAI's Responses API",
+    "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
+}
+
+
+# What the HTTP library takes: connect and read, or write and pool as well.
+_PAIR, _ALL_BOUNDS = 2, 4
+
+LONGEST_WAIT = threading.TIMEOUT_MAX
+"""Seconds; what is above it, no operating system can wait for."""
+
+
+_OF_THE_GATEWAY = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
+_OF_BIND_TOOLS = "use `bind_tools`"
+_OF_THE_PROXY = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
+
+# What the arguments of other chat models are called here, and where those go that are none.
+INSTEAD = {
+    "account": "use `account_id`",
+    "ai_gateway": "use `gateway_id`",
+    "api_base": "use `base_url`, or `account_id` and `gateway_id`",
+    "api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "async_client": "use `http_async_client`",
+    "base": "use `base_url`",
+    "cf_account_id": "use `account_id`",
+    "cf_api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "client": "use `http_client`",
+    "deepseek_api_base": "use `base_url`",
+    "deepseek_api_key": "use `api_key`",
+    "endpoint": "use `base_url`, which ends before /chat/completions",
+    "headers": "use `default_headers`",
+    "http_proxy": _OF_THE_PROXY,
+    "https_proxy": _OF_THE_PROXY,
+    "max_concurrency": 'pass it with a call: `batch(inputs, {"max_concurrency": 16})`',
+    "messages": "pass it to `invoke`",
+    "model_provider": "leave it out: this class is the provider",
+    "parallel_tool_calls": _OF_BIND_TOOLS,
+    "provider": "use `routing`",
+    "proxies": _OF_THE_PROXY,
+    "proxy": _OF_THE_PROXY,
+    "response_format": "use `with_structured_output`, or `bind(response_format=...)`",
+    "schema": "use `with_structured_output`",
+    "strict": "use `bind_tools(..., strict=True)`",
+    "system": "begin the messages with a SystemMessage",
+    "system_prompt": "begin the messages with a SystemMessage",
+    "token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
+    "tool_choice": _OF_BIND_TOOLS,
+    "tools": _OF_BIND_TOOLS,
+    "top_k": 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there',
+    "user": "use `user_id`",
+    **{name: _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
+    **{f"aig_{name}": _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
+}
+"""What to write instead, by name; a parameter of a call may be called so, too."""
+
+
+def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
+    """Read `variable` when a model is made; set but empty counts as not set."""
+    return lambda: os.environ.get(variable) or default
+
+
+def secret_from_env(variable: str) -> Callable[[], SecretStr | None]:
+    """Read `variable` when a model is made, as a secret."""
+    return lambda: SecretStr(value) if (value := os.environ.get(variable)) else None
+
+
+def output_version_from_env() -> str | None:
+    """Read LC_OUTPUT_VERSION, which may mean OpenAI's models in the same process."""
+    version = os.environ.get("LC_OUTPUT_VERSION")
+    return version if version in {"v0", "v1"} else None
+
+
+def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> None:
+    """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there.
+
+    Raises:
+        ValueError: There is one; the text names it and the way out.
+    """
+    for name, value in arguments.items():
+        if name in _REFUSED:
+            if value:
+                msg = f"`{name}` is not for this model: {_REFUSED[name]}."
+                raise ValueError(msg)
+        elif name not in known and name in INSTEAD:
+            msg = f"`{name}` is not an argument of this model: {INSTEAD[name]}."
+            raise ValueError(msg)
+        elif name not in known:
+            near = difflib.get_close_matches(name, set(known) - _REFUSED.keys(), n=1)
+            hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
+            msg = f"unknown argument `{name}`: {hint}"
+            raise ValueError(msg)
+
+
+def check_timeout(timeout: Any, name: str) -> None:
+    """Refuse a timeout that no socket can wait for.
+
+    Args:
+        timeout: Seconds, a (connect, read) pair, a `Timeout` of the HTTP library, or `None`.
+        name: Its name in the text of an error.
+
+    Raises:
+        ValueError: It is not one of these, or infinite, NaN or below zero.
+    """
+    bounds = timeout.as_dict().values() if hasattr(timeout, "as_dict") else timeout
+    if not isinstance(timeout, tuple) and bounds is timeout:
+        bounds = (timeout, timeout)
+    if not _PAIR <= len(bounds) <= _ALL_BOUNDS or not all(map(_is_bound, bounds)):
+        msg = (
+            f"`{name}` must be seconds of at least 0, a (connect, read) pair or a `Timeout` of the "
+            f"HTTP library, each bound finite or None, not {shown(timeout)}."
+        )
+        raise ValueError(msg)
+
+
+def _is_bound(value: Any) -> bool:
+    if value is None:
+        return True
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= LONGEST_WAIT
+
+
+def validation_error_text(error: ValidationError, named: str = "") -> str:
+    """Return what the first fault that pydantic found is, without pydantic's decoration.
+
+    Args:
+        error: The error.
+        named: What was validated; stands in front of the field.
+    """
+    first = error.errors(include_input=False, include_url=False)[0]
+    message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
+    where = ".".join(filter(None, [named, *map(str, first["loc"])]))
+    if not where or f"`{where}`" in message:
+        return f"{message}."
+    return f"`{where}`: {message}."
+
+
+def hide_secrets(
+    arguments: dict[str, Any],
+    known: Collection[str],
+    secret: Collection[str] = CREDENTIAL_VARIABLES,
+) -> None:
+    """Wrap the `secret` among `arguments` in place, so that no text of theirs shows them.
+
+    A name that is going to be refused may be that of a credential, misspelt.
+    """
+    for name, value in arguments.items():
+        hidden = name in secret or name in _REFUSED or name not in known
+        if hidden and isinstance(value, str):
+            arguments[name] = SecretStr(value)
+    if isinstance(headers := arguments.get("default_headers"), Mapping):
+        arguments["default_headers"] = {
+            name: SecretStr(value) if isinstance(value, str) else value
+            for name, value in headers.items()
+        }
+
+
+def drop_profile_of_another_model(arguments: dict[str, Any]) -> None:
+    """Leave out a default profile that a copy brought along: the model may have changed."""
+    if arguments.get("profile") and is_default_profile(arguments["profile"]):
+        del arguments["profile"]

@@ -1,0 +1,212 @@
+"""Who gets in, and to which model: tokens, gateways, paths, model prefixes and provider keys.
+
+The order of the checks is Cloudflare's: on the REST host the token comes before everything, on the
+gateway host account and token come before the gateway, the provider and the provider's key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
+from langchain_cf_deepseek.local.cloudflare.model_prefixes import take_prefix
+from langchain_cf_deepseek.local.deepseek.models import Model
+from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError
+from langchain_cf_deepseek.local.faults.error_bodies import (
+    BAD_TOKEN,
+    NO_ROUTE,
+    deepseek_refusal,
+    refusal,
+    rest_refusal,
+)
+
+NATIVE_ENDPOINTS = {
+    "chat/completions": "chat/completions",
+    "v1/chat/completions": "chat/completions",
+    "beta/chat/completions": "chat/completions",
+    "models": "models",
+    "v1/models": "models",
+}
+"""DeepSeek's paths, and what each of them is."""
+
+DEFAULT_ALIAS = "default"
+"""The stored key of requests that name none; the only one on the REST host."""
+
+METHODS = {"chat/completions": "POST", "models": "GET"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Who may use the gateway. `LocalGateway` documents each field."""
+
+    account_id: str
+    gateway_id: str
+    gateway_token: str
+    api_key: str
+    cloudflare_api_token: str
+    authenticated: bool
+    stored_keys: Mapping[str, str]
+    byok_only: bool
+    models: Mapping[str, Model]
+    upstream: bool
+    readings: Readings
+
+
+Take = Callable[[Call, str], bool]
+"""Notes whom a call is for, if it knows the name of the model."""
+
+
+class Admission:
+    """The checks of the doors, each a step of a call."""
+
+    def __init__(self, settings: Settings, named: Sequence[Take]) -> None:
+        """Prepare the checks.
+
+        Args:
+            settings: Who may use the gateway.
+            named: Who knows names that are no provider's: routes, the Auto Router.
+        """
+        self._settings = settings
+        self._takes = (*named, take_prefix)
+
+    async def gateway_token(self, call: Call, proceed: Proceed) -> Answer:
+        """Gateway host: account and gateway token, which fail alike."""
+        settings = self._settings
+        token = call.request.headers.get("cf-aig-authorization")
+        if call.account != settings.account_id or (
+            settings.authenticated and token != f"Bearer {settings.gateway_token}"
+        ):
+            raise refusal(call, 2009)
+        return await proceed()
+
+    async def gateway_id(self, call: Call, proceed: Proceed) -> Answer:
+        """Gateway host: the gateway exists. `default` comes into being on first use."""
+        if call.gateway not in {self._settings.gateway_id, "default"}:
+            raise refusal(call, 2001)
+        return await proceed()
+
+    async def universal_entry(self, call: Call, proceed: Proceed) -> Answer:
+        """Universal: an entry is for a provider, or for compat, whose model names the provider."""
+        if call.endpoint == "compat/chat/completions":
+            call.endpoint = "chat/completions"
+            return await self.compat_model(call, proceed)
+        return await self.native_endpoint(call, proceed)
+
+    async def native_endpoint(self, call: Call, proceed: Proceed) -> Answer:
+        """Provider-native: everything below `/deepseek` is DeepSeek's, its empty 404 included."""
+        provider, _, path = call.endpoint.partition("/")
+        if provider != "deepseek":
+            raise refusal(call, 2008)
+        endpoint = NATIVE_ENDPOINTS.get(path)
+        if endpoint is None:
+            raise RefusedError(Answer(404, b"", None))
+        if call.request.method != METHODS[endpoint]:
+            raise RefusedError(Answer(405, b"", None))
+        call.endpoint, call.provider = endpoint, provider
+        call.beta = path.startswith("beta/")
+        call.model = _requested_model(call) or ""
+        return await proceed()
+
+    async def compat_model(self, call: Call, proceed: Proceed) -> Answer:
+        """Compat: the prefix of the model names the provider."""
+        requested = _requested_model(call)
+        if requested is None or "/" not in requested:
+            raise refusal(call, 2019)
+        if not self._take(call, requested.removeprefix("workers-ai/")):
+            raise refusal(call, 2008, f"Model not found: {requested}")
+        return await proceed()
+
+    async def provider_key(self, call: Call, proceed: Proceed) -> Answer:
+        """Gateway host: the caller's key beats the stored one; without both DeepSeek refuses.
+
+        In front of an upstream the caller's key is for the upstream to judge.
+        """
+        settings = self._settings
+        if settings.upstream or call.elsewhere:
+            return await proceed()
+        authorization = call.request.headers.get("authorization")
+        if authorization is None:
+            authorization = self._stored(call)
+        if authorization != f"Bearer {settings.api_key}":
+            raise deepseek_refusal(
+                401,
+                f"Authentication Fails, Your api key: ****{authorization[-4:]} is invalid",
+                "authentication_error",
+            )
+        return await proceed()
+
+    def _stored(self, call: Call) -> str:
+        """Read the header that the gateway puts in, where the caller brought no key."""
+        keys = self._settings.stored_keys
+        alias = call.request.headers.get("cf-aig-byok-alias", DEFAULT_ALIAS)
+        if alias in keys:
+            return f"Bearer {keys[alias]}"
+        if alias != DEFAULT_ALIAS:
+            raise refusal(call, 2040, alias=alias, known=", ".join(keys) or "none")
+        self._needs_own_key(call)
+        if code := self._settings.readings.missing_key_code:
+            raise refusal(call, code)
+        raise RefusedError(Answer(401, b"Authentication Fails (governor)", "text/plain"))
+
+    def _needs_own_key(self, call: Call) -> None:
+        """Refuse to let Cloudflare pay, if the gateway or the request forbids it."""
+        by_gateway = self._settings.byok_only and call.is_at(self._settings.gateway_id)
+        if by_gateway or call.request.headers.get("cf-aig-no-wholesale") == "true":
+            raise refusal(call, 2001, "A provider key of your own is required")
+
+    async def api_token(self, call: Call, proceed: Proceed) -> Answer:
+        """REST host: the token is checked before the path is looked at."""
+        token = call.request.headers.get("authorization")
+        if token != f"Bearer {self._settings.cloudflare_api_token}":
+            raise rest_refusal(401, BAD_TOKEN)
+        return await proceed()
+
+    async def rest_route(self, call: Call, proceed: Proceed) -> Answer:
+        """REST host: one path of one account leads somewhere."""
+        path, method = call.request.path, call.request.method
+        if (
+            call.account != self._settings.account_id
+            or call.endpoint != "chat/completions"
+            or method != "POST"
+        ):
+            hint = f"Could not route to {path}, perhaps your object identifier is invalid?"
+            raise rest_refusal(404, (7003, hint), NO_ROUTE)
+        return await proceed()
+
+    async def rest_gateway(self, call: Call, proceed: Proceed) -> Answer:
+        """REST host: a gateway is optional, but a named one must exist."""
+        if call.gateway not in {None, self._settings.gateway_id, "default"}:
+            raise refusal(call, 2001)
+        return await proceed()
+
+    async def rest_model(self, call: Call, proceed: Proceed) -> Answer:
+        """REST host: the model is in the catalogue, or its provider's key is stored."""
+        requested = _requested_model(call)
+        if requested is None:
+            message = "Model execution failed (User Input Error): field 'model' is missing"
+            raise rest_refusal(400, (7003, message))
+        settings = self._settings
+        known = self._take(call, requested)
+        if requested.startswith("deepseek/"):
+            known = call.model in settings.models or settings.upstream
+        if not known:
+            raise refusal(call, 7003, model=requested)
+        entry = settings.models.get(call.model)
+        call.billed = DEFAULT_ALIAS not in settings.stored_keys
+        if not call.billed:
+            return await proceed()
+        self._needs_own_key(call)
+        if entry is not None and not entry.billed and not settings.upstream:
+            message = "This model is not available via unified billing. Please use BYOK."
+            raise rest_refusal(402, (2021, message))
+        return await proceed()
+
+    def _take(self, call: Call, name: str) -> bool:
+        return any(take(call, name) for take in self._takes)
+
+
+def _requested_model(call: Call) -> str | None:
+    body = call.request.body
+    model = body.get("model") if isinstance(body, dict) else None
+    return model if isinstance(model, str) else None

@@ -1,0 +1,47 @@
+"""What a call costs, and reading it from an answer as that passes, streamed or whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from langchain_cf_deepseek.local.cloudflare.prices import Usage, cost, usage_of
+from langchain_cf_deepseek.local.deepseek.models import Model
+from langchain_cf_deepseek.local.exchange import Answer, Call, Stream, parsed
+from langchain_cf_deepseek.local.http.events import EventSplitter, payload_of
+
+Account = Callable[[Usage], None]
+
+
+def charge(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, float, bool]:
+    """Return who served a call, the US dollars, and whether the caller set the price."""
+    model = models.get(call.model)
+    resold = call.billed and model is not None and model.resold
+    provider = "fireworks" if resold else call.provider
+    served = model.served if model else call.model
+    own = call.request.headers.get("cf-aig-custom-cost", "")
+    return provider, *cost(provider, served, usage, own)
+
+
+def metered(answer: Answer, account: Account) -> Answer:
+    """Report the token usage of an answer; of a stream before the usage is sent."""
+    if isinstance(answer.body, bytes):
+        _report(parsed(answer.body), account)
+    else:
+        answer.body = _metered_stream(answer.body, account)
+    return answer
+
+
+async def _metered_stream(body: Stream, account: Account) -> Stream:
+    splitter = EventSplitter()
+    async with aclosing(body):
+        async for piece in body:
+            for event in splitter.feed(piece):
+                _report(payload_of(event), account)
+            yield piece
+
+
+def _report(payload: Any, account: Account) -> None:
+    if isinstance(payload, dict) and payload.get("usage"):
+        account(usage_of(payload))

@@ -1,0 +1,43 @@
+"""The rate limit of a gateway: so many requests in so many seconds, for all callers together."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from langchain_cf_deepseek.local.cloudflare.time_windows import Clock, Technique, Window
+from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed
+from langchain_cf_deepseek.local.faults.error_bodies import refusal
+
+RATE_LIMITED = 2003
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """How many requests a gateway lets through; what comes from the cache is not counted.
+
+    Example:
+        ```python
+        LocalGateway(rules=Rules(rate_limit=RateLimit(requests=10, seconds=60)))
+        ```
+    """
+
+    requests: int
+    seconds: float
+    technique: Technique = "fixed"
+
+
+class RateLimiter:
+    """Counts requests, and refuses those above the limit; a refused one does not count."""
+
+    def __init__(self, limit: RateLimit | None, clock: Clock = time.monotonic) -> None:
+        self._limit = limit
+        self._window = Window(limit.seconds, limit.technique, clock) if limit else None
+
+    async def step(self, call: Call, proceed: Proceed) -> Answer:
+        """Refuse a call above the limit, without saying when to come back."""
+        if self._limit and self._window:
+            if self._window.total >= self._limit.requests:
+                raise refusal(call, RATE_LIMITED)
+            self._window.add(1)
+        return await proceed()

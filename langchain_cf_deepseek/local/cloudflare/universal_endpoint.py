@@ -1,0 +1,67 @@
+"""The universal endpoint: an array of requests, each tried when the one before it fails.
+
+https://developers.cloudflare.com/ai-gateway/usage/universal/
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, in_turn, outcome
+from langchain_cf_deepseek.local.faults.error_bodies import refusal
+
+BAD_FORMAT = 2019
+
+_CONFIG_HEADERS = {
+    "cacheTtl": "cf-aig-cache-ttl",
+    "skipCache": "cf-aig-skip-cache",
+    "requestTimeout": "cf-aig-request-timeout",
+    "maxAttempts": "cf-aig-max-attempts",
+    "retryDelay": "cf-aig-retry-delay",
+    "backoff": "cf-aig-backoff",
+}
+"""What an entry's `config` says, and the header that says the same."""
+
+
+def failed(answer: Answer) -> bool:
+    """Whether the next in line has its turn: not when the gateway itself refused."""
+    return answer.status >= HTTPStatus.BAD_REQUEST and answer.origin != "gateway"
+
+
+async def universal(call: Call, proceed: Proceed) -> Answer:
+    """Try one entry after another; `cf-aig-step` tells which of them answered."""
+    entries = call.request.body
+    if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
+        raise refusal(call, BAD_FORMAT)
+    headers = call.request.headers
+    tries = [
+        partial(_ask, call, proceed, step, entry, headers) for step, entry in enumerate(entries)
+    ]
+    return await in_turn(call, tries, failed)
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("provider"), str)
+        and isinstance(entry.get("endpoint"), str)
+        and all(isinstance(entry.get(key, {}), dict) for key in ("headers", "query", "config"))
+    )
+
+
+async def _ask(
+    call: Call, proceed: Proceed, step: int, entry: dict[str, Any], headers: dict[str, str]
+) -> Answer:
+    """Ask one provider. Its own headers beat those of the whole request."""
+    config = {
+        header: str(value).lower()
+        for key, header in _CONFIG_HEADERS.items()
+        if (value := entry.get("config", {}).get(key)) is not None
+    }
+    own = {name.lower(): str(value) for name, value in entry.get("headers", {}).items()}
+    call.rewrite(entry.get("query", {}), {**headers, **config, **own})
+    call.endpoint = f"{entry['provider']}/{entry['endpoint'].lstrip('/')}"
+    call.facts["cf-aig-step"] = str(step)
+    return await outcome(proceed)

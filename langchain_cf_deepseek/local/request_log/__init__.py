@@ -1,0 +1,1 @@
+"""The gateway's log of requests: entries, storage, and Cloudflare's API for them."""

@@ -1,0 +1,1 @@
+"""The simulated model: what it reads, what it replies, and how that is tokenized."""

@@ -1,0 +1,316 @@
+"""What the pretend model says: deterministic, and sensible enough for chains and agents.
+
+It calls the tools that fit what the user wrote, answers from their results or from the
+conversation, and fills JSON to the schema it finds. It knows nothing about the world.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deepseek_recipe import Conversation, Message, SpecialToken, ToolDefinition
+
+from langchain_cf_deepseek.local.deepseek.image_size import pixel_size
+from langchain_cf_deepseek.local.simulated_model.schema_values import Filler, Schema, takes_name
+from langchain_cf_deepseek.local.simulated_model.text_extraction import (
+    Reading,
+    numbers_in,
+    quotations_in,
+    words,
+)
+
+_IMAGE = SpecialToken.Image.default_str()
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
+_GREETING = re.compile(r"\s*(?:hello|hi|hey|good (?:morning|day|evening))\b[^\w]*$", re.IGNORECASE)
+_NO_TOOLS = re.compile(r"\b(?:do not|don't|without)\b[^.!?]*\btools?\b", re.IGNORECASE)
+_ANY_TOOL = re.compile(r"\b(?:use|using|call|with)\b[^.!?]*\btools?\b", re.IGNORECASE)
+LONGEST_QUOTE = 160
+UNKNOWN = (
+    'You asked: "{question}" I am the pretend model of a local gateway and know nothing about the '
+    "world, but this answer took the same way as a real one."
+)
+_DECODER = json.JSONDecoder()
+_KEYS = re.compile(r"\b(?:key|field|propert)\w*")
+LONGEST_READING = 20_000
+"""How many characters of a question the model looks at, half of them at its end."""
+
+
+@dataclass(frozen=True)
+class ScriptedCall:
+    """A call that the pretend model makes."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the pretend model."""
+
+    content: str = ""
+    reasoning: str | None = None
+    """Never sent when the request turned thinking off."""
+    tool_calls: Sequence[ScriptedCall] = ()
+    """The calls; LangChain's own `ToolCall` is taken too, without its id."""
+    finish_reason: str | None = None
+    """Instead of the one that follows from the answer."""
+    cached_tokens: int = 0
+    """How many prompt tokens count as a hit of DeepSeek's context cache."""
+
+    def __post_init__(self) -> None:
+        calls = [
+            ScriptedCall(call["name"], call["args"]) if isinstance(call, dict) else call
+            for call in self.tool_calls
+        ]
+        object.__setattr__(self, "tool_calls", calls)
+
+
+def pretend(conversation: Conversation) -> Reply:
+    """Answer a conversation."""
+    return _Turn(conversation).reply()
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a tool gave back in this turn."""
+
+    name: str
+    args: dict[str, Any]
+    content: str
+
+
+class _Turn:
+    """The model's turn: the last question, and what the tools have answered to it so far."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        messages = conversation.messages
+        users = [number for number, message in enumerate(messages) if message.role == "user"]
+        start = users[-1] if users else len(messages)
+        self._conversation = conversation
+        self._earlier = messages[:start]
+        self._asked = messages[start : start + 1]
+        self._question = _shortened(_text(*self._asked), LONGEST_READING)
+        self._results = _results(messages[start + 1 :])
+        self._tools = [] if conversation.tool_choice == "none" else conversation.tools
+
+    def reply(self) -> Reply:
+        """Decide, and say why."""
+        calls = self._calls()
+        if calls:
+            names = " and ".join(dict.fromkeys(call.name for call in calls))
+            return Reply(reasoning=self._thought(f"{names} can tell."), tool_calls=calls)
+        if self._conversation.response_format == "json_object":
+            content = json.dumps(self._json(), ensure_ascii=False)
+            return Reply(content, self._thought("The answer has to be JSON."))
+        if self._results:
+            lines = [f"{result.name}: {result.content}" for result in self._results]
+            return Reply("\n".join(lines), self._thought("The tools have answered."))
+        return Reply(self._answer(), self._thought("No tool is needed."))
+
+    def _quoted(self) -> str:
+        return _shortened(" ".join(self._question.split()), LONGEST_QUOTE)
+
+    def _thought(self, conclusion: str) -> str:
+        return f'The user says: "{self._quoted()}" {conclusion}'
+
+    def _calls(self) -> list[ScriptedCall]:
+        forced = self._conversation.tool_choice == "required"
+        done = {result.name for result in self._results}
+        open_ = [tool for tool in self._tools if tool.name not in done]
+        chosen = self._fitting(open_)
+        forms = [tool for tool in open_ if _is_form(tool)]
+        if not chosen and (forced or self._results):
+            # An agent's answer format is filled in when nothing else is left to do.
+            chosen = forms[:1]
+        if not chosen and forced:
+            chosen = (open_ or self._tools)[:1]
+        if Reading(self._question).is_sequence:
+            chosen = chosen[:1]
+        return [call for tool in chosen for call in self._calls_of(tool)]
+
+    def _fitting(self, tools: list[ToolDefinition]) -> list[ToolDefinition]:
+        """Pick the tools that the question calls for, in the order in which it does."""
+        if _NO_TOOLS.search(self._question):
+            return []
+        asked = words(self._question)
+        actions = [tool for tool in tools if not _is_form(tool)]
+        named = self._named(actions, asked)
+        if named:
+            return sorted(named, key=self._position)
+        if not self._results:
+            described = [tool for tool in actions if _description(tool) & asked]
+            if described:
+                return [max(described, key=lambda tool: len(_description(tool) & asked))]
+            if _ANY_TOOL.search(self._question):
+                return actions[:1]
+        forms = [tool for tool in tools if _is_form(tool)]
+        return [tool for tool in forms if (words(tool.name) | _description(tool)) & asked][:1]
+
+    def _named(self, tools: list[ToolDefinition], asked: set[str]) -> list[ToolDefinition]:
+        """Pick the tools whose names the question takes up, each for a word of its own."""
+        covered = {word for result in self._results for word in words(result.name)}
+        picked = []
+        for tool in sorted(tools, key=lambda tool: -len(words(tool.name) & asked)):
+            if words(tool.name) & asked - covered:
+                picked.append(tool)
+                covered |= words(tool.name)
+        return picked
+
+    def _position(self, tool: ToolDefinition) -> int:
+        text = self._question.lower()
+        found = [text.find(word) for word in (tool.name.lower(), *words(tool.name))]
+        return min((place for place in found if place >= 0), default=len(text))
+
+    def _calls_of(self, tool: ToolDefinition) -> list[ScriptedCall]:
+        """Call a tool once, or once for each of several names that its only parameter could be."""
+        schema = tool.parameters or {}
+        form = _is_form(tool)
+        reading = self._all_read() if form else self._question_read()
+        properties = list(schema.get("properties", {}))
+        single = len(properties) == 1 and takes_name(properties[0]) and not form
+        count = max(1, len(reading.quotations or reading.names)) if single else 1
+        filler = Filler(schema, reading, complete=form)
+        return [ScriptedCall(tool.name, filler.fill()) for _ in range(count)]
+
+    def _question_read(self) -> Reading:
+        """Read the question for the next call: numbers that a call had are spent, results count."""
+        numbers = numbers_in(self._question)
+        for result in self._results:
+            for number in numbers_in(json.dumps(list(result.args.values()))):
+                if number in numbers:
+                    numbers.remove(number)
+        results = [number for result in self._results for number in numbers_in(result.content)]
+        return Reading(self._question, results[-1:] + numbers)
+
+    def _all_read(self) -> Reading:
+        """Read the results and the question together, for a form that sums the turn up."""
+        sentences = _SENTENCE.findall(_without_json(self._question))
+        plain = "".join(sentence for sentence in sentences if not _KEYS.search(sentence))
+        return Reading(plain, results="\n".join(result.content for result in self._results))
+
+    def _json(self) -> Any:
+        texts = [_text(message) for message in (*self._asked, *reversed(self._earlier))]
+        objects = [found for text in texts for found, _, _ in _json_objects(text)]
+        schema = next(filter(None, map(_schema_in, objects)), None)
+        if schema is None and objects:
+            schema = _schema_of(objects[0])
+        if schema is None:
+            sentences = [sentence for text in texts for sentence in _SENTENCE.findall(text)]
+            telling = filter(_KEYS.search, sentences)
+            keys = [key for sentence in telling for key in quotations_in(sentence)]
+            if not keys:
+                return {"answer": self._answer()}
+            schema = _schema_of(dict.fromkeys(keys, ""))
+        return Filler(schema, self._all_read(), complete=True).fill()
+
+    def _answer(self) -> str:
+        images = [source for message in self._asked for source in message.image_sources]
+        if images:
+            sizes = [_size(source.data_url) for source in images]
+            return f"I see {len(images)} image{'s'[: len(images) > 1]}: {', '.join(sizes)}."
+        if _GREETING.match(self._question):
+            return "Hello! How can I help you today?"
+        known = Reading(self._question).calculation or self._recalled()
+        return known or UNKNOWN.format(question=self._quoted())
+
+    def _recalled(self) -> str | None:
+        """Find the sentence of the conversation that is about what the question is about."""
+        asked = words(self._question)
+        told = [_text(message) for message in self._earlier if message.role in {"system", "user"}]
+        sentences = [
+            sentence.strip()
+            for text in (self._question, *reversed(told))
+            for sentence in _SENTENCE.findall(text)
+            if not sentence.endswith("?") and sentence.strip() != self._question.strip()
+        ]
+        best = max(sentences, key=lambda sentence: len(words(sentence) & asked), default="")
+        shared = len(words(best) & asked)
+        return f"You told me: {best}" if shared and shared * 3 >= len(asked) * 2 else None
+
+
+def _text(*messages: Message) -> str:
+    return "\n".join(message.content.replace(_IMAGE, "").strip() for message in messages)
+
+
+def _shortened(text: str, length: int) -> str:
+    half = length // 2
+    return text if len(text) <= length else f"{text[:half]} … {text[-half:]}"
+
+
+def _results(messages: Sequence[Message]) -> list[_Result]:
+    calls = {call.id: call for message in messages for call in message.tool_calls or ()}
+    results = []
+    for message in messages:
+        call = calls.get(message.tool_call_id or "")
+        if call is not None:
+            images = [_size(source.data_url) for source in message.image_sources]
+            content = "\n".join(filter(None, [_text(message), *images]))
+            results.append(_Result(call.name, _parsed_object(call.arguments), content))
+    return results
+
+
+def _parsed_object(text: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _size(data_url: str | None) -> str:
+    size = pixel_size(data_url) if data_url else None
+    return f"an image of {size[0]} x {size[1]} pixels" if size else "an image"
+
+
+def _is_form(tool: ToolDefinition) -> bool:
+    """Whether a tool is a form to fill in, not an action: its name is that of a class."""
+    return re.fullmatch(r"(?:[A-Z][a-z0-9]+)+", tool.name) is not None
+
+
+def _description(tool: ToolDefinition) -> set[str]:
+    """Read what a tool is good for: its first sentence, and the names of its parameters."""
+    first = (tool.description or "").partition(".")[0]
+    properties = (tool.parameters or {}).get("properties", {})
+    return words(" ".join([first, *properties]))
+
+
+def _json_objects(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
+    """Find the JSON objects in a text, and where they stand."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield found, start, end
+        start = text.find("{", end)
+
+
+def _without_json(text: str) -> str:
+    for _, start, end in reversed(list(_json_objects(text))):
+        text = text[:start] + text[end:]
+    return text
+
+
+def _schema_in(found: dict[str, Any]) -> Schema | None:
+    """Recognize a JSON schema, bare or in the wrapping that chat APIs give it."""
+    for candidate in (found, found.get("schema"), found.get("json_schema")):
+        if isinstance(candidate, dict) and isinstance(candidate.get("properties"), dict):
+            return candidate
+    return None
+
+
+def _schema_of(example: Any) -> Schema:
+    """Make a schema of which an example is a value."""
+    if isinstance(example, dict):
+        properties = {key: _schema_of(value) for key, value in example.items()}
+        return {"type": "object", "properties": properties, "required": list(example)}
+    if isinstance(example, list):
+        return {"type": "array", "items": _schema_of(example[0]) if example else {}}
+    kinds = {bool: "boolean", int: "integer", float: "number", type(None): "null"}
+    return {"type": kinds.get(type(example), "string")}
