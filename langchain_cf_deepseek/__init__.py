@@ -55,7 +55,7 @@ __all__ = [
     "__version__",
 ]
 
-_ROOM_OF = {
+_MODULE_OF = {
     "ChatCloudflareDeepSeek": "chat_models",
     "CustomCost": "gateway",
     "GatewayOptions": "gateway",
@@ -68,7 +68,7 @@ if not TYPE_CHECKING:  # a type checker shall find a misspelled name
         if name not in __all__:
             msg = f"module {__name__!r} has no attribute {name!r}"
             raise AttributeError(msg)
-        return getattr(import_module(f"{__name__}.{_ROOM_OF.get(name, 'errors')}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULE_OF.get(name, 'errors')}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from langchain_cf_deepseek._surrogates import join_surrogates
 
 # Deeper than any body goes, and the end of one that holds itself.
-_DEEPEST_NAMED = 32
+_MAX_DEPTH_NAMED = 32
 
 
 def encode(body: dict[str, Any]) -> bytes:
@@ -18,18 +18,18 @@ def encode(body: dict[str, Any]) -> bytes:
     """
     encoded = _encoded(body)
     if encoded is None:
-        raise ValueError(encoding_error_text(body))
+        raise ValueError(encoding_error_message(body))
     return encoded
 
 
-def encoding_error_text(value: Any, place: str = "") -> str:
+def encoding_error_message(value: Any, place: str = "") -> str:
     """Return what is wrong with a value that cannot be sent.
 
     Args:
         value: The value.
         place: Where it stands in the request.
     """
-    for _ in range(_DEEPEST_NAMED):
+    for _ in range(_MAX_DEPTH_NAMED):
         entries: Any = value.items() if isinstance(value, dict) else ()
         if isinstance(value, list | tuple):
             entries = enumerate(value)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from langchain_cf_deepseek._errors.bodies import decoded
 from langchain_cf_deepseek._errors.rules import (
     TRY_AGAIN,
+    error_for_response,
     error_from_response,
-    error_of_answer,
 )
 from langchain_cf_deepseek._http.clients import http_settings
 from langchain_cf_deepseek._http.transport import timed_out, unreachable
@@ -27,8 +27,8 @@ except ImportError as error:
     _msg = 'The gateway\'s logs need more packages: pip install "langchain-cf-deepseek[logs]"'
     raise ImportError(_msg) from error
 
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
+INITIAL_DELAY = 0.1
+MAX_DELAY = 2.0
 
 _Client = TypeVar("_Client", cloudflare.Cloudflare, cloudflare.AsyncCloudflare)
 
@@ -108,13 +108,13 @@ def log_id_of(log: AIMessage | str) -> str:
     return log_id
 
 
-class Patience:
+class PollingBackoff:
     """How long to wait for a log that is not there yet: briefly at first, then longer."""
 
     def __init__(self, seconds: float) -> None:
         """Begin to wait, for so many seconds in all."""
         self._deadline = time.monotonic() + seconds
-        self._next = FIRST_PAUSE
+        self._next = INITIAL_DELAY
 
     def pause(self, error: CFDeepSeekLogNotFoundError) -> float:
         """Return the seconds until the next look; raises `error` when it is time to give up."""
@@ -122,7 +122,7 @@ class Patience:
         if left <= 0:
             raise error
         pause = min(self._next, left)
-        self._next = min(2 * self._next, LONGEST_PAUSE)
+        self._next = min(2 * self._next, MAX_DELAY)
         return pause
 
 
@@ -157,7 +157,7 @@ def read(operation: str, response: Any) -> Any:
     result = content.get("result") if isinstance(content, Mapping) else None
     if not isinstance(result, Mapping):
         msg = "the answer is none of this API"
-        raise error_of_answer(
+        raise error_for_response(
             CFDeepSeekAPIError,
             msg,
             response,

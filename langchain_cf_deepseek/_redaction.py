@@ -21,10 +21,10 @@ _TECHNICAL_HEADER = re.compile(
 _MASK = "**********"
 
 # A shorter value is no credential, and would be found in any text.
-_SHORTEST_SECRET = 8
+_MIN_SECRET_LENGTH = 8
 
 # The names that a setting may have are shorter, and keys and tokens longer.
-_LONGEST_SHOWN = 32
+_MAX_LENGTH_SHOWN = 32
 
 # A copied body is no longer encoded, and cookies are nobody's business.
 _NOT_COPIED = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
@@ -35,7 +35,7 @@ def is_credential_header(name: str) -> bool:
     return _CREDENTIAL_HEADER.fullmatch(name) is not None
 
 
-def take_secrets(request: Any) -> list[str]:
+def extract_and_mask_secrets(request: Any) -> list[str]:
     """Return the credentials in a request's headers, and mask them there.
 
     The request was sent and is of no more use but to be looked at: it hangs on every exception of
@@ -51,7 +51,7 @@ def take_secrets(request: Any) -> list[str]:
 
 def maskable(secrets: Iterable[str]) -> list[str]:
     """Return those of `secrets` that are long enough to be one."""
-    return [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET and secret != _MASK]
+    return [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH and secret != _MASK]
 
 
 def redact(value: Any, secrets: list[str]) -> Any:
@@ -67,12 +67,12 @@ def redact(value: Any, secrets: list[str]) -> Any:
     return value
 
 
-def bare_request(request: Any) -> Any:
+def request_without_credentials(request: Any) -> Any:
     """Return a request of the same method and URL, without headers and body."""
     return type(request)(request.method, request.url)
 
 
-def bare_response(response: Any, body: object, secrets: list[str]) -> Any:
+def response_without_credentials(response: Any, body: object, secrets: list[str]) -> Any:
     """Return the same answer to a bare request, with the redacted `body` as its content."""
     text = body if isinstance(body, str) else json.dumps(body)
     headers = response.headers
@@ -87,13 +87,13 @@ def bare_response(response: Any, body: object, secrets: list[str]) -> Any:
             encoding=headers.encoding,
         ),
         content=text.encode(errors="replace"),
-        request=bare_request(response.request),
+        request=request_without_credentials(response.request),
     )
 
 
 def shown(value: Any) -> str:
     """Return a refused value as a message shows it: of what may be a token, the length."""
-    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+    if isinstance(value, str) and len(value) > _MAX_LENGTH_SHOWN:
         return f"a text of {len(value)} characters"
     return f"{value!r:.200}"
 

@@ -35,7 +35,7 @@ ID_FORMS = {
 
 
 @dataclass(frozen=True)
-class _Door:
+class _RouteSpec:
     """One routing."""
 
     url: str
@@ -57,8 +57,8 @@ _GATEWAY_HOST_CREDENTIALS = {
     "gateway_token": "cf-aig-authorization",
 }
 
-_DOORS: dict[Routing, _Door] = {
-    "provider-native": _Door(
+_ROUTE_SPECS: dict[Routing, _RouteSpec] = {
+    "provider-native": _RouteSpec(
         url="https://gateway.ai.cloudflare.com/v1/{account_id}/{gateway_id}/deepseek",
         model_prefix="",
         model_forms=re.compile(_DEEPSEEK_NAME),
@@ -66,7 +66,7 @@ _DOORS: dict[Routing, _Door] = {
         gateway_in_url=True,
         has_beta=True,
     ),
-    "unified": _Door(
+    "unified": _RouteSpec(
         url="https://api.cloudflare.com/client/v4/accounts/{account_id}/ai/v1",
         model_prefix="deepseek/",
         model_forms=re.compile(_ANY_NAME),
@@ -75,7 +75,7 @@ _DOORS: dict[Routing, _Door] = {
         has_beta=False,
         ignored_options=frozenset({"byok_alias"}),
     ),
-    "compat": _Door(
+    "compat": _RouteSpec(
         url="https://gateway.ai.cloudflare.com/v1/{account_id}/{gateway_id}/compat",
         model_prefix="deepseek/",
         model_forms=re.compile(_ANY_NAME),
@@ -88,12 +88,12 @@ _DOORS: dict[Routing, _Door] = {
 
 def sent_credentials(routing: Routing) -> frozenset[str]:
     """Return the fields of the credentials that leave on `routing`."""
-    return frozenset(_DOORS[routing].credentials)
+    return frozenset(_ROUTE_SPECS[routing].credentials)
 
 
 def routing_of(base_url: str) -> Routing | None:
     """Return the routing whose addresses end like `base_url`, if there is one."""
-    endings = {routing: door.url.rpartition("}")[2] for routing, door in _DOORS.items()}
+    endings = {routing: door.url.rpartition("}")[2] for routing, door in _ROUTE_SPECS.items()}
     return next((name for name, end in endings.items() if base_url.rstrip("/").endswith(end)), None)
 
 
@@ -145,7 +145,7 @@ class RouteSettings:
         Raises:
             ValueError: A setting is missing or malformed; the text names its field and variable.
         """
-        door = _DOORS[self.routing]
+        door = _ROUTE_SPECS[self.routing]
         headers = self._credential_headers(door)
         base_url = self._base_url(door)
         if self.gateway_id and not door.gateway_in_url:
@@ -159,7 +159,7 @@ class RouteSettings:
             reads_thinking=not model.startswith(_EFFORT_ONLY),
         )
 
-    def _wire_model(self, door: _Door) -> str:
+    def _wire_model(self, door: _RouteSpec) -> str:
         name = self.model.removeprefix("deepseek/")
         wire = self.model if "/" in name else door.model_prefix + name
         if door.model_forms.fullmatch(wire):
@@ -178,7 +178,7 @@ class RouteSettings:
             )
         raise ValueError(msg)
 
-    def _credential_headers(self, door: _Door) -> dict[str, str]:
+    def _credential_headers(self, door: _RouteSpec) -> dict[str, str]:
         headers: dict[str, str] = {}
         for field, header in door.credentials.items():
             secret: SecretStr | None = getattr(self, field)
@@ -190,7 +190,7 @@ class RouteSettings:
             raise ValueError(self._missing_credential(door))
         return headers
 
-    def _missing_credential(self, door: _Door) -> str:
+    def _missing_credential(self, door: _RouteSpec) -> str:
         if "api_key" in door.credentials:
             return (
                 f"routing {self.routing!r} needs a credential: set `api_key` (DEEPSEEK_API_KEY) to "
@@ -202,7 +202,7 @@ class RouteSettings:
             "(CLOUDFLARE_API_TOKEN) to a Cloudflare token with the permission Workers AI Read."
         )
 
-    def _base_url(self, door: _Door) -> str:
+    def _base_url(self, door: _RouteSpec) -> str:
         if self.account_id:
             check_account_id(self.account_id)
         if self.gateway_id:

@@ -43,16 +43,16 @@ _REFUSED = {
 # What the HTTP library takes: connect and read, or write and pool as well.
 _PAIR, _ALL_BOUNDS = 2, 4
 
-LONGEST_WAIT = threading.TIMEOUT_MAX
+MAX_TIMEOUT = threading.TIMEOUT_MAX
 """Seconds; what is above it, no operating system can wait for."""
 
 
-_OF_THE_GATEWAY = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
-_OF_BIND_TOOLS = "use `bind_tools`"
-_OF_THE_PROXY = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
+_USE_GATEWAY_OPTION = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
+_USE_BIND_TOOLS = "use `bind_tools`"
+_USE_PROXY_VARIABLE = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
 
 # What the arguments of other chat models are called here, and where those go that are none.
-INSTEAD = {
+REPLACEMENTS = {
     "account": "use `account_id`",
     "ai_gateway": "use `gateway_id`",
     "api_base": "use `base_url`, or `account_id` and `gateway_id`",
@@ -66,27 +66,27 @@ INSTEAD = {
     "deepseek_api_key": "use `api_key`",
     "endpoint": "use `base_url`, which ends before /chat/completions",
     "headers": "use `default_headers`",
-    "http_proxy": _OF_THE_PROXY,
-    "https_proxy": _OF_THE_PROXY,
+    "http_proxy": _USE_PROXY_VARIABLE,
+    "https_proxy": _USE_PROXY_VARIABLE,
     "max_concurrency": 'pass it with a call: `batch(inputs, {"max_concurrency": 16})`',
     "messages": "pass it to `invoke`",
     "model_provider": "leave it out: this class is the provider",
-    "parallel_tool_calls": _OF_BIND_TOOLS,
+    "parallel_tool_calls": _USE_BIND_TOOLS,
     "provider": "use `routing`",
-    "proxies": _OF_THE_PROXY,
-    "proxy": _OF_THE_PROXY,
+    "proxies": _USE_PROXY_VARIABLE,
+    "proxy": _USE_PROXY_VARIABLE,
     "response_format": "use `with_structured_output`, or `bind(response_format=...)`",
     "schema": "use `with_structured_output`",
     "strict": "use `bind_tools(..., strict=True)`",
     "system": "begin the messages with a SystemMessage",
     "system_prompt": "begin the messages with a SystemMessage",
     "token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
-    "tool_choice": _OF_BIND_TOOLS,
-    "tools": _OF_BIND_TOOLS,
+    "tool_choice": _USE_BIND_TOOLS,
+    "tools": _USE_BIND_TOOLS,
     "top_k": 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there',
     "user": "use `user_id`",
-    **{name: _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
-    **{f"aig_{name}": _OF_THE_GATEWAY.format(name) for name in GatewayOptions.model_fields},
+    **{name: _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
+    **{f"aig_{name}": _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
 }
 """What to write instead, by name; a parameter of a call may be called so, too."""
 
@@ -118,8 +118,8 @@ def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> Non
             if value:
                 msg = f"`{name}` is not for this model: {_REFUSED[name]}."
                 raise ValueError(msg)
-        elif name not in known and name in INSTEAD:
-            msg = f"`{name}` is not an argument of this model: {INSTEAD[name]}."
+        elif name not in known and name in REPLACEMENTS:
+            msg = f"`{name}` is not an argument of this model: {REPLACEMENTS[name]}."
             raise ValueError(msg)
         elif name not in known:
             near = difflib.get_close_matches(name, set(known) - _REFUSED.keys(), n=1)
@@ -141,7 +141,7 @@ def check_timeout(timeout: Any, name: str) -> None:
     bounds = timeout.as_dict().values() if hasattr(timeout, "as_dict") else timeout
     if not isinstance(timeout, tuple) and bounds is timeout:
         bounds = (timeout, timeout)
-    if not _PAIR <= len(bounds) <= _ALL_BOUNDS or not all(map(_is_bound, bounds)):
+    if not _PAIR <= len(bounds) <= _ALL_BOUNDS or not all(map(_is_valid_timeout, bounds)):
         msg = (
             f"`{name}` must be seconds of at least 0, a (connect, read) pair or a `Timeout` of the "
             f"HTTP library, each bound finite or None, not {shown(timeout)}."
@@ -149,14 +149,14 @@ def check_timeout(timeout: Any, name: str) -> None:
         raise ValueError(msg)
 
 
-def _is_bound(value: Any) -> bool:
+def _is_valid_timeout(value: Any) -> bool:
     if value is None:
         return True
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 <= value <= LONGEST_WAIT
+    return is_number and 0 <= value <= MAX_TIMEOUT
 
 
-def validation_error_text(error: ValidationError, named: str = "") -> str:
+def first_validation_message(error: ValidationError, named: str = "") -> str:
     """Return what the first fault that pydantic found is, without pydantic's decoration.
 
     Args:

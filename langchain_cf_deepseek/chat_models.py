@@ -62,7 +62,7 @@ from langchain_cf_deepseek._routing import (
     Routing,
 )
 from langchain_cf_deepseek._settings import (
-    LONGEST_WAIT,
+    MAX_TIMEOUT,
     check_arguments,
     check_timeout,
     drop_profile_of_another_model,
@@ -325,7 +325,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """Whether a stream ends with the tokens used."""
 
     stream_chunk_timeout: float | None = Field(
-        default=600.0, ge=0, le=LONGEST_WAIT, allow_inf_nan=False
+        default=600.0, ge=0, le=MAX_TIMEOUT, allow_inf_nan=False
     )
     """Seconds of silence that end a stream; `None` or 0: no bound but `timeout`.
 

@@ -270,7 +270,7 @@ def _header_value(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-_FACT_OF = {
+_METADATA_KEY = {
     "cf-aig-log-id": "log_id",
     "cf-aig-event-id": "event_id",
     "cf-aig-request-id": "request_id",
@@ -288,7 +288,7 @@ _FACT_OF = {
 }
 
 
-def read_facts(headers: Mapping[str, str]) -> dict[str, Any]:
+def parse_gateway_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     """Return what the gateway says of a request in its response headers, as plain JSON values.
 
     Headers that did not come are left out. Which of them the REST host sends for a named model is
@@ -297,7 +297,7 @@ def read_facts(headers: Mapping[str, str]) -> dict[str, Any]:
     # Once through them all: a look-up in the HTTP library's headers goes through them, too.
     received = dict(headers.items())
     facts: dict[str, Any] = {
-        fact: value for header, fact in _FACT_OF.items() if (value := received.get(header))
+        fact: value for header, fact in _METADATA_KEY.items() if (value := received.get(header))
     }
     if re.fullmatch(r"[0-9]{1,9}", facts.get("step", "")):
         facts["step"] = int(facts["step"])

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from langchain_cf_deepseek._logs_api import (
-    Patience,
+    PollingBackoff,
     async_client,
     feedback_body,
     log_id_of,
@@ -226,7 +226,7 @@ class GatewayLogs(BaseModel):
 
     def _ask(self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING) -> Any:
         arguments = self._arguments(log)
-        patience = Patience(self.wait)
+        patience = PollingBackoff(self.wait)
         with sync_client(self._token, self.base_url) as client:
             ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
             while True:
@@ -240,7 +240,7 @@ class GatewayLogs(BaseModel):
         self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING
     ) -> Any:
         arguments = self._arguments(log)
-        patience = Patience(self.wait)
+        patience = PollingBackoff(self.wait)
         # Certificates are read with the first client: an event loop must not wait for that.
         async with await asyncio.to_thread(async_client, self._token, self.base_url) as client:
             ask = getattr(client.ai_gateway.logs.with_raw_response, operation)

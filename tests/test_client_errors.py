@@ -153,7 +153,7 @@ def test_what_cannot_be_bound_is_an_invalid_request_too(gw: LocalGateway, case: 
     assert (caught.value.origin, caught.value.is_retryable) == ("client", False)
 
 
-class _Attempts(BaseCallbackHandler):
+class _RetryState(BaseCallbackHandler):
     count = 0
 
     def on_chat_model_start(self, *_: Any, **__: Any) -> None:
@@ -172,7 +172,7 @@ def test_an_agent_that_retries_asks_once_for_what_cannot_be_sent(
         ),
     }
     llm, asked = models[case]
-    attempts = _Attempts()
+    attempts = _RetryState()
     agent = create_agent(llm, middleware=[ModelRetryMiddleware(initial_delay=0)])
     with pytest.raises(CFDeepSeekInvalidRequestError):
         agent.invoke({"messages": [asked]}, {"callbacks": [attempts]})

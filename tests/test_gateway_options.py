@@ -13,7 +13,7 @@ from langchain_core.runnables import ConfigurableField, Runnable
 from pydantic import ValidationError
 
 from langchain_cf_deepseek import CFDeepSeekInvalidRequestError, GatewayOptions
-from langchain_cf_deepseek.gateway import read_facts
+from langchain_cf_deepseek.gateway import parse_gateway_headers
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
 
@@ -617,9 +617,11 @@ def test_every_header_of_the_gateway_is_read_on_every_path(gw: LocalGateway, ask
 
 
 def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
-    assert read_facts({}) == {}
-    assert read_facts({"content-type": "application/json", "cf-aig-cache-status": ""}) == {}
-    assert [read_facts({header: text}) for header, text in EVERY_FACT.items()] == [
+    assert parse_gateway_headers({}) == {}
+    assert (
+        parse_gateway_headers({"content-type": "application/json", "cf-aig-cache-status": ""}) == {}
+    )
+    assert [parse_gateway_headers({header: text}) for header, text in EVERY_FACT.items()] == [
         {fact: value} for fact, value in FACTS.items()
     ]
 
@@ -642,4 +644,4 @@ def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
 def test_a_header_that_cannot_be_read_stays_text(
     header: str, text: str, facts: dict[str, Any]
 ) -> None:
-    assert read_facts({header: text}) == facts
+    assert parse_gateway_headers({header: text}) == facts

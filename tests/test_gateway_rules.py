@@ -10,13 +10,13 @@ from langchain_core.messages import AIMessage
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import (
+    Assumptions,
     AutoRouter,
     DlpProfile,
     Guardrails,
     LocalGateway,
     Policy,
     RateLimit,
-    Readings,
     Reply,
     Route,
     RouteStep,
@@ -81,7 +81,7 @@ def test_a_stream_that_comes_in_one_piece_because_of_guardrails_is_the_same_mess
 ) -> None:
     guarded = ruled(
         guardrails=Guardrails(response=["unheard of"]),
-        readings=Readings(guardrail_content_type=content_type),
+        assumptions=Assumptions(guardrail_content_type=content_type),
     )
     messages = []
     for gateway in (guarded, gw):
@@ -182,7 +182,7 @@ def test_a_step_of_a_route_that_takes_too_long_gives_way(
 def test_an_unknown_route_is_a_typed_error(
     ruled: Ruled, ask: Ask, routing: Routing, status: Any, error: type[Exception]
 ) -> None:
-    gateway = ruled(routes={}, readings=Readings(unknown_route_status=status))
+    gateway = ruled(routes={}, assumptions=Assumptions(unknown_route_status=status))
     llm = gateway.chat_model(routing=routing, model="dynamic/support", max_retries=0)
     with pytest.raises(error):
         ask(llm, "Hello")
@@ -242,7 +242,7 @@ def test_what_the_gateway_tries_again_is_one_answer(
 def test_when_the_gateway_loses_patience_the_client_asks_again(
     ruled: Ruled, ask: Ask, status: Any
 ) -> None:
-    gateway = ruled(readings=Readings(timeout_status=status))
+    gateway = ruled(assumptions=Assumptions(timeout_status=status))
     gateway.fault(delay=10)
     llm = gateway.chat_model(gateway={"request_timeout_ms": 200})
     assert ask(llm, "Hello").text

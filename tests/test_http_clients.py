@@ -166,7 +166,7 @@ def test_async_calls_stand_on_aiohttp_where_it_is_installed(
 
     async def transport() -> str:
         await llm.ainvoke("Hello")
-        async with llm._transport._clients.alend(None) as client:
+        async with llm._transport._clients.aacquire(None) as client:
             return type(client._transport).__name__
 
     assert asyncio.run(transport()) == "AiohttpTransport"

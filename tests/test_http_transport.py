@@ -327,13 +327,13 @@ def test_a_server_that_does_not_read_is_a_timeout() -> None:
 
 
 def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
-    go_on, ended = threading.Event(), threading.Event()
+    should_retry, ended = threading.Event(), threading.Event()
 
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         size = sum(map(len, STREAM))
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + STREAM[0])
-        go_on.wait(5)
+        should_retry.wait(5)
         connection.sendall(STREAM[1] + STREAM[2])
         connection.recv(1)
         ended.set()
@@ -342,7 +342,7 @@ def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
         chunks = model.stream("Hi")
         first = next(chunks).text
         model.close()
-        go_on.set()
+        should_retry.set()
         assert first + "".join(chunk.text for chunk in chunks) == "Short waves"
         assert ended.wait(5)
 

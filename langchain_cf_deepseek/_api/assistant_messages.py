@@ -53,7 +53,7 @@ _REASONING_KEYS = (
 )
 _REASONING_KWARGS = ("reasoning", "thinking", "reasoning_details")
 # Blocks that LangChain makes where it writes content in its standard form.
-_OF_LANGCHAIN = frozenset(
+_LANGCHAIN_BLOCK_TYPES = frozenset(
     {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
 )
 _TEXT_KEYS = ("text", "refusal", "transcript")
@@ -82,7 +82,7 @@ def read_turn(message: AIMessage) -> Turn:
     for block in map(_unwrapped, blocks):
         if isinstance(block, str):
             texts.append(block)
-        elif (kind := kind_of(block)) in _REASONING:
+        elif (kind := block_type(block)) in _REASONING:
             thoughts.append(_readable(block))
         elif kind not in _CALLS:
             text = _text_in(block)
@@ -93,7 +93,7 @@ def read_turn(message: AIMessage) -> Turn:
     kwargs = message.additional_kwargs
     text = "".join(texts)
     if not text:
-        text, audio_left_out = _text_beside(kwargs)
+        text, audio_left_out = _text_outside_blocks(kwargs)
         left_out |= audio_left_out
     reasoning = _reasoning(kwargs, "".join(thoughts))
     return Turn(text, reasoning, frozenset() if own_blocks else frozenset(left_out), own_blocks)
@@ -109,7 +109,7 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
     if isinstance(message.content, str) or metadata.get("model_provider") != MODEL_PROVIDER:
         return None
     kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
-    if metadata.get("output_version") != "v1" and not kinds & _OF_LANGCHAIN:
+    if metadata.get("output_version") != "v1" and not kinds & _LANGCHAIN_BLOCK_TYPES:
         # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
         return [_as_block(block) for block in message.content if block]
     blocks = [
@@ -136,7 +136,7 @@ def _as_text_block(block: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def kind_of(block: Mapping[Any, Any]) -> str:
+def block_type(block: Mapping[Any, Any]) -> str:
     """Return the type of a content block; of one without, the key that Bedrock names it by."""
     return str(block.get("type") or next(iter(block), "{}"))
 
@@ -160,7 +160,7 @@ def _text_in(block: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _text_beside(kwargs: Mapping[str, Any]) -> tuple[str, set[str]]:
+def _text_outside_blocks(kwargs: Mapping[str, Any]) -> tuple[str, set[str]]:
     """Return what OpenAI's models say in the place of text, and what of it cannot be read."""
     refusal, audio = kwargs.get("refusal"), kwargs.get("audio")
     if isinstance(refusal, str) and refusal:

@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_cf_deepseek._api.accumulation import SUCCESSFUL_FINISHES, Accumulation
 from langchain_cf_deepseek._api.json_text import is_whole_json, json_start
-from langchain_cf_deepseek._api.leaked_tool_calls import holds_leaked_call
+from langchain_cf_deepseek._api.leaked_tool_calls import contains_leaked_tool_call
 from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
@@ -33,7 +33,7 @@ _RAISE_MAX_TOKENS = (
 
 
 @dataclass(frozen=True)
-class Flaw:
+class Defect:
     """Why a response is not a valid completion."""
 
     error: type[CFDeepSeekError]
@@ -43,19 +43,19 @@ class Flaw:
 
 
 _FAILED_FINISHES = {
-    "insufficient_system_resource": Flaw(
+    "insufficient_system_resource": Defect(
         CFDeepSeekAPIError, "the response was cut short: DeepSeek ran out of capacity"
     ),
-    "aborted": Flaw(CFDeepSeekAPIError, "the response was aborted"),
-    "content_filter": Flaw(
+    "aborted": Defect(CFDeepSeekAPIError, "the response was aborted"),
+    "content_filter": Defect(
         CFDeepSeekContentBlockedError, "the content filter stopped the response", _REFUSED
     ),
 }
 
 
-def find_flaw(
+def find_defect(
     came: Accumulation, request_body: Mapping[str, Any], *, wants_call: bool = False
-) -> Flaw | None:
+) -> Defect | None:
     """Return why a response is not a valid completion; `None` if it is one.
 
     Args:
@@ -64,49 +64,51 @@ def find_flaw(
         wants_call: Whether a tool call was asked for that the request could not force.
     """
     return (
-        _flaw_of_finish(came)
-        or _flaw_of_refusal(came)
-        or _flaw_of_calls(came, request_body, wants_call=wants_call)
-        or _flaw_of_json(came, request_body)
-        or _flaw_of_emptiness(came)
+        _finish_reason_defect(came)
+        or _refusal_defect(came)
+        or _tool_call_defect(came, request_body, wants_call=wants_call)
+        or _json_defect(came, request_body)
+        or _emptiness_defect(came)
     )
 
 
-def _flaw_of_finish(came: Accumulation) -> Flaw | None:
+def _finish_reason_defect(came: Accumulation) -> Defect | None:
     finish = came.finish_reason
     if finish is None:
         message = "the response ended before its finish reason came"
-        return Flaw(CFDeepSeekIncompleteStreamError, message, origin="connection")
+        return Defect(CFDeepSeekIncompleteStreamError, message, origin="connection")
     if finish in SUCCESSFUL_FINISHES:
         return None
     if flaw := _FAILED_FINISHES.get(finish):
-        return Flaw(flaw.error, f"{flaw.message} (finish_reason {finish})", flaw.hint)
+        return Defect(flaw.error, f"{flaw.message} (finish_reason {finish})", flaw.hint)
     message = f"the response failed: its finish_reason {finish!r:.100} is not one of a success"
-    return Flaw(CFDeepSeekAPIError, message)
+    return Defect(CFDeepSeekAPIError, message)
 
 
-def _flaw_of_refusal(came: Accumulation) -> Flaw | None:
+def _refusal_defect(came: Accumulation) -> Defect | None:
     """A refusal in the form of OpenAI's models, in the place of the text."""
     refusal = came.unknown.get("refusal")
     if not refusal or not isinstance(refusal, str) or came.text or came.calls:
         return None
-    return Flaw(CFDeepSeekContentBlockedError, f"the model refused: {refusal:.500}", _REFUSED)
+    return Defect(CFDeepSeekContentBlockedError, f"the model refused: {refusal:.500}", _REFUSED)
 
 
-def _flaw_of_calls(
+def _tool_call_defect(
     came: Accumulation, request_body: Mapping[str, Any], *, wants_call: bool
-) -> Flaw | None:
+) -> Defect | None:
     if came.calls:
         # Markup in the text beside them is a remnant.
-        return _flaw_of_made_calls(came)
+        return _complete_call_defect(came)
     tools = _tool_names(request_body)
     reasoning = came.reasoning if not came.text else ""
-    if tools and (holds_leaked_call(came.text, tools) or holds_leaked_call(reasoning, tools)):
+    if tools and (
+        contains_leaked_tool_call(came.text, tools) or contains_leaked_tool_call(reasoning, tools)
+    ):
         message = "the response holds the markup of a tool call instead of the call"
-        return Flaw(CFDeepSeekAPIError, message)
+        return Defect(CFDeepSeekAPIError, message)
     if came.finish_reason == "tool_calls":
         message = "the response announces tool calls and holds none"
-        return Flaw(CFDeepSeekEmptyResponseError, message)
+        return Defect(CFDeepSeekEmptyResponseError, message)
     is_forced = _is_forced(request_body)
     # In a response without text the call may have been under way: its markup comes first.
     may_be_call = bool(request_body.get("tools")) and (is_forced or wants_call or not came.text)
@@ -115,25 +117,25 @@ def _flaw_of_calls(
     if not is_forced:
         return None
     message = "the response is text, although `tool_choice` demands a tool call"
-    return Flaw(CFDeepSeekAPIError, f"{message}: {came.text!r:.500}")
+    return Defect(CFDeepSeekAPIError, f"{message}: {came.text!r:.500}")
 
 
-def _flaw_of_made_calls(came: Accumulation) -> Flaw | None:
+def _complete_call_defect(came: Accumulation) -> Defect | None:
     is_cut = came.finish_reason == "length"
     for call in came.calls:
         if not call.name:
-            return Flaw(CFDeepSeekAPIError, "a tool call has no name")
+            return Defect(CFDeepSeekAPIError, "a tool call has no name")
         if call.parsed_arguments(is_cut=is_cut) is None:
             # LangChain would complete half-written arguments of a stream by guess.
             message = (
                 f"the arguments of the tool call {call.name!r} are not a JSON object "
                 f"(finish_reason {came.finish_reason})"
             )
-            return _cut(message) if is_cut else Flaw(CFDeepSeekAPIError, message)
+            return _cut(message) if is_cut else Defect(CFDeepSeekAPIError, message)
     return None
 
 
-def _flaw_of_json(came: Accumulation, request_body: Mapping[str, Any]) -> Flaw | None:
+def _json_defect(came: Accumulation, request_body: Mapping[str, Any]) -> Defect | None:
     if came.calls or not _is_json_mode(request_body):
         return None
     text, is_cut = came.text, came.finish_reason == "length"
@@ -141,27 +143,27 @@ def _flaw_of_json(came: Accumulation, request_body: Mapping[str, Any]) -> Flaw |
         if is_cut:
             return _cut("the response was cut before its JSON began (finish_reason length)")
         message = "the response is only white space: the model wrote no JSON in JSON mode"
-        return Flaw(CFDeepSeekEmptyResponseError, message)
+        return Defect(CFDeepSeekEmptyResponseError, message)
     if is_whole_json(text):
         return None
     message = f"the JSON of the response is not whole (finish_reason {came.finish_reason})"
     if is_cut:
         return _cut(message)
     # Prose is left to the caller, who sees that it is not JSON.
-    return Flaw(CFDeepSeekAPIError, message) if json_start(text) >= 0 else None
+    return Defect(CFDeepSeekAPIError, message) if json_start(text) >= 0 else None
 
 
-def _flaw_of_emptiness(came: Accumulation) -> Flaw | None:
+def _emptiness_defect(came: Accumulation) -> Defect | None:
     if came.finish_reason != "stop" or came.calls or came.has_blocks or came.unknown:
         return None
     is_billed = bool((came.usage or {}).get("completion_tokens"))
     if came.text or came.reasoning or is_billed:
         return None
-    return Flaw(CFDeepSeekEmptyResponseError, "the response is empty")
+    return Defect(CFDeepSeekEmptyResponseError, "the response is empty")
 
 
-def _cut(message: str) -> Flaw:
-    return Flaw(CFDeepSeekMaxTokensError, message, _RAISE_MAX_TOKENS)
+def _cut(message: str) -> Defect:
+    return Defect(CFDeepSeekMaxTokensError, message, _RAISE_MAX_TOKENS)
 
 
 def _is_json_mode(request_body: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from langchain_core.messages import convert_to_openai_image_block, is_data_content_block
 
-from langchain_cf_deepseek._api.assistant_messages import kind_of
+from langchain_cf_deepseek._api.assistant_messages import block_type
 from langchain_cf_deepseek._json import json_text
 
 Part = dict[str, Any]
@@ -29,7 +29,7 @@ _HINTS = frozenset({"cachePoint"})
 _FILE_ID = "file-api-"
 
 # What may be said of a link beside where it leads to; anything more is data.
-_SAID_OF_A_LINK = frozenset(
+_LINK_FIELDS = frozenset(
     {
         "annotations",
         "extras",
@@ -51,7 +51,7 @@ def system_content(content: Content) -> str | list[Part]:
     Raises:
         ValueError: It holds another block than text.
     """
-    return _content([_part(block, _SYSTEM) for block in _without_hints(content)])
+    return _content([_part(block, _SYSTEM_PARTS) for block in _without_hints(content)])
 
 
 def user_content(content: Content, *, sees_images: bool) -> str | list[Part]:
@@ -62,7 +62,7 @@ def user_content(content: Content, *, sees_images: bool) -> str | list[Part]:
     """
     parts = []
     for block in _without_hints(content):
-        part = _part(block, _USER if sees_images else _BLIND_USER)
+        part = _part(block, _USER_PARTS if sees_images else _TEXT_ONLY_USER_PARTS)
         parts.append(_seen(part, sees_images=sees_images))
     return _content(parts)
 
@@ -82,7 +82,7 @@ def result_content(content: Content, *, sees_images: bool) -> str | list[Part]:
 def as_text(block: Any) -> Part:
     """Return a block of a tool's result that is data, as text."""
     link = block.get("url") or block.get("uri")
-    if isinstance(link, str) and block.keys() - {"url", "uri"} <= _SAID_OF_A_LINK:
+    if isinstance(link, str) and block.keys() - {"url", "uri"} <= _LINK_FIELDS:
         return {"type": "text", "text": link}
     return {"type": "text", "text": json_text(block)}
 
@@ -116,7 +116,7 @@ def is_rewritten_row(block: Any) -> bool:
     """
     if not isinstance(block, dict):
         return False
-    kind, mime_type = kind_of(block), str(block.get("mime_type"))
+    kind, mime_type = block_type(block), str(block.get("mime_type"))
     if kind == "file" and isinstance(block.get("file"), dict):
         return _file_or_none(block) is None
     is_old_form = kind in ("audio", "file") and "source_type" in block
@@ -125,7 +125,7 @@ def is_rewritten_row(block: Any) -> bool:
 
 def _without_hints(content: Content) -> list[Any]:
     blocks = [content] if isinstance(content, str) else content
-    return [block for block in blocks if isinstance(block, str) or kind_of(block) not in _HINTS]
+    return [block for block in blocks if isinstance(block, str) or block_type(block) not in _HINTS]
 
 
 def _content(parts: list[Part]) -> str | list[Part]:
@@ -137,7 +137,7 @@ def _content(parts: list[Part]) -> str | list[Part]:
 def _part(block: str | dict[Any, Any], part_of: Mapping[str, Callable[[Part], Part]]) -> Part:
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    kind = kind_of(block)
+    kind = block_type(block)
     convert = part_of.get(kind)
     if convert is None:
         named = [name for name in _NAMED if name in part_of]
@@ -153,7 +153,7 @@ def _part(block: str | dict[Any, Any], part_of: Mapping[str, Callable[[Part], Pa
 def _result_part(block: str | dict[Any, Any], *, sees_images: bool) -> Part:
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    convert = _RESULT.get(kind_of(block))
+    convert = _RESULT_PARTS.get(block_type(block))
     if convert is None:
         return as_text(block)
     try:
@@ -283,16 +283,16 @@ def _document_text(block: Part) -> Part | None:
     return {"type": "text", "text": text} if isinstance(text, str) and text else None
 
 
-_SYSTEM = dict.fromkeys(("text", "text-plain", "input_text", "output_text"), _text_part)
+_SYSTEM_PARTS = dict.fromkeys(("text", "text-plain", "input_text", "output_text"), _text_part)
 _IMAGES: dict[str, Callable[[Part], Part]] = {
     "image_url": _image_url_part,
     "input_image": _image_url_part,
     "image": _image_part,
 }
-_RESULT = {**_SYSTEM, **_IMAGES, "file": _file_part, "input_file": _file_part}
-_USER = {**_RESULT, "media": _media_part, "document": _document_part}
-_BLIND_USER = {
-    **_SYSTEM,
+_RESULT_PARTS = {**_SYSTEM_PARTS, **_IMAGES, "file": _file_part, "input_file": _file_part}
+_USER_PARTS = {**_RESULT_PARTS, "media": _media_part, "document": _document_part}
+_TEXT_ONLY_USER_PARTS = {
+    **_SYSTEM_PARTS,
     **_IMAGES,
     **dict.fromkeys(("file", "input_file", "media"), _unseen_file_part),
     "document": _unseen_document_part,

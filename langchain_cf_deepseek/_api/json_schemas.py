@@ -24,7 +24,7 @@ _FORMATS = frozenset({"email", "hostname", "ipv4", "ipv6", "uuid"})
 _NAMED_SCHEMAS = frozenset({"properties", "$defs", "$def", "definitions"})
 
 _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
-_LONGEST_NAME = 128
+_MAX_NAME_LENGTH = 128
 
 
 class LooseSchemaError(ValueError):
@@ -72,10 +72,10 @@ def json_schema_of(schema: Any) -> Json:
 def valid_tool_name(name: str) -> str:
     """Return a name that DeepSeek takes for a tool; a schema may be called `Box[int]`."""
     valid = re.sub(r"[^a-zA-Z0-9_-]+", "_", name)
-    if valid == name and 0 < len(name) <= _LONGEST_NAME:
+    if valid == name and 0 < len(name) <= _MAX_NAME_LENGTH:
         return name
     digest = sha256(name.encode(errors="replace")).hexdigest()[:8]
-    return f"{valid.strip('_')[: _LONGEST_NAME - 9] or 'tool'}_{digest}"
+    return f"{valid.strip('_')[: _MAX_NAME_LENGTH - 9] or 'tool'}_{digest}"
 
 
 def _full_schema(tool: Any) -> Json | None:

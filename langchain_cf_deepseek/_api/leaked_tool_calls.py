@@ -56,7 +56,7 @@ _AFTER_TOKEN = re.compile(r"[a-zA-Z]")
 _NEAR = 200
 
 
-def holds_leaked_call(text: str, tools: Collection[str]) -> bool:
+def contains_leaked_tool_call(text: str, tools: Collection[str]) -> bool:
     """Return whether `text` is, or ends in, a tool call that was left unparsed.
 
     A text that explains the markup, in code or inside a sentence, holds none.

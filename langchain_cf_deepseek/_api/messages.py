@@ -27,7 +27,7 @@ from langchain_cf_deepseek._api.content_parts import (
     system_content,
     user_content,
 )
-from langchain_cf_deepseek._json import encoding_error_text
+from langchain_cf_deepseek._json import encoding_error_message
 from langchain_cf_deepseek._warnings import warn_once
 
 UNKNOWN_KEYS = "deepseek"
@@ -52,7 +52,7 @@ DOCUMENTED_KEYS = frozenset(
 """The keys of a message that are made of, or read into, fields of LangChain's messages."""
 
 # What a `ChatMessage` of a role stands for. DeepSeek refuses `developer`, OpenAI's `system`.
-_KIND_OF_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
+_MESSAGE_CLASS_FOR_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
     "assistant": AIMessage,
     "developer": SystemMessage,
     "system": SystemMessage,
@@ -86,7 +86,7 @@ def to_wire(
     for index, message in enumerate(messages):
         try:
             if isinstance(message, ChatMessage) and message.role != _REMINDER:
-                message = _of_its_role(message)  # noqa: PLW2901 - it stands for the other
+                message = _by_role(message)  # noqa: PLW2901 - it stands for the other
             if isinstance(message, AIMessage):
                 turn = read_turn(message)
                 left_out |= turn.left_out
@@ -169,10 +169,10 @@ def _message(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
     return {**wire, "name": message.name} if message.name else wire
 
 
-def _of_its_role(message: ChatMessage) -> BaseMessage:
-    kind = _KIND_OF_ROLE.get(message.role)
+def _by_role(message: ChatMessage) -> BaseMessage:
+    kind = _MESSAGE_CLASS_FOR_ROLE.get(message.role)
     if kind is None:
-        roles = sorted([*_KIND_OF_ROLE, _REMINDER])
+        roles = sorted([*_MESSAGE_CLASS_FOR_ROLE, _REMINDER])
         msg = (
             f"role {message.role!r} is unknown to DeepSeek: use one of {roles}, and a ToolMessage "
             "for the result of a tool."
@@ -242,7 +242,7 @@ def _arguments(tool: str, args: Any) -> str:
     try:
         text = json.dumps(args, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        msg = f"the tool call {tool!r}: {encoding_error_text(args, 'args')}"
+        msg = f"the tool call {tool!r}: {encoding_error_message(args, 'args')}"
         raise ValueError(msg) from None
     try:
         text.encode()

@@ -18,16 +18,16 @@ from langchain_cf_deepseek._api.json_schemas import (
 )
 from langchain_cf_deepseek._api.messages import to_wire
 from langchain_cf_deepseek._api.parameters import PARAMETERS, check_parameters
-from langchain_cf_deepseek._json import encoding_error_text
+from langchain_cf_deepseek._json import encoding_error_message
 from langchain_cf_deepseek._redaction import shown
-from langchain_cf_deepseek._settings import INSTEAD
+from langchain_cf_deepseek._settings import REPLACEMENTS
 from langchain_cf_deepseek._warnings import warn_once
 
 Json = dict[str, Any]
 
 _DISABLED = {"type": "disabled"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
-_IN_PLACES_OF_THEIR_OWN = ("messages", "model", "stream")
+_NON_EXTRA_BODY_KEYS = ("messages", "model", "stream")
 _ANY_TOOL = ("any", "required")
 _UNFORCED = ("auto", "none")
 
@@ -59,7 +59,7 @@ def build_body(
     """
     if unknown := (defaults.keys() | call.keys()) - PARAMETERS:
         known_elsewhere = [
-            f"`{name}`: {INSTEAD[name]}." for name in sorted(unknown & INSTEAD.keys())
+            f"`{name}`: {REPLACEMENTS[name]}." for name in sorted(unknown & REPLACEMENTS.keys())
         ]
         way_out = " ".join(known_elsewhere) or (
             "DeepSeek silently ignores them. Pass what you mean to send all the same in "
@@ -70,28 +70,28 @@ def build_body(
     body = _merged(_one_spelling(defaults), _one_spelling(call))
     _check_limits(body)
     check_parameters(body)
-    if result_tool is not None and _is_asked_to_think(body):
-        _ask_for_result_as_json(body, result_tool)
-    _unforce_tool_choice(body)
-    _warn_of_parallel_calls(body)
+    if result_tool is not None and _is_thinking_requested(body):
+        _use_json_mode_for_result(body, result_tool)
+    _resolve_tool_choice(body)
+    _warn_that_parallel_calls_cannot_be_turned_off(body)
     body["messages"] = to_wire(
         messages,
         send_reasoning=body.get("thinking") != _DISABLED,
         sees_images=sees_images,
     )
-    _ask_for_json(body)
+    _add_json_instruction(body)
     _apply_strict(body, has_beta=has_beta)
     if _has_prefix(body):
         _check_prefix(body, has_beta=has_beta)
     if not reads_thinking:
-        _say_by_effort(body)
+        _express_thinking_as_effort(body)
     if not body.get("stream"):
         body.pop("stream", None)
         body.pop("stream_options", None)
     return body
 
 
-def _say_by_effort(body: Json) -> None:
+def _express_thinking_as_effort(body: Json) -> None:
     """Say by `reasoning_effort` whether to think, for models that have no `thinking`."""
     thinking = body.pop("thinking", None)
     if thinking == _DISABLED:
@@ -100,7 +100,7 @@ def _say_by_effort(body: Json) -> None:
         body.setdefault("reasoning_effort", "high")
 
 
-def _warn_of_parallel_calls(body: Json) -> None:
+def _warn_that_parallel_calls_cannot_be_turned_off(body: Json) -> None:
     # Where one tool is forced, LangChain asks for this by itself.
     is_named = isinstance(body.get("tool_choice"), Mapping)
     if body.get("parallel_tool_calls") is False and body.get("tools") and not is_named:
@@ -112,7 +112,7 @@ def _warn_of_parallel_calls(body: Json) -> None:
 def _one_spelling(level: Mapping[str, Any]) -> Json:
     """Return parameters in DeepSeek's one spelling of each."""
     body = dict(level)
-    body.update(_beside(body.pop("extra_body", None) or {}))
+    body.update(_checked_extra_body(body.pop("extra_body", None) or {}))
     if "max_completion_tokens" in body:
         # DeepSeek ignores this name without a word, and with it the limit.
         body["max_tokens"] = body.pop("max_completion_tokens")
@@ -143,11 +143,11 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
     return body
 
 
-def _beside(extra: Any) -> Mapping[str, Any]:
+def _checked_extra_body(extra: Any) -> Mapping[str, Any]:
     if not isinstance(extra, Mapping):
         msg = f"`extra_body` must be a dict of parameters, not {extra!r:.200}."
         raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
-    for name in _IN_PLACES_OF_THEIR_OWN:
+    for name in _NON_EXTRA_BODY_KEYS:
         if name in extra:
             msg = f"`extra_body` cannot hold `{name}`: it is made of the call's own `{name}`."
             raise ValueError(msg)
@@ -173,7 +173,7 @@ def _check_limits(body: Json) -> None:
         raise ValueError(msg)
 
 
-def _unforce_tool_choice(body: Json) -> None:
+def _resolve_tool_choice(body: Json) -> None:
     """Keep forced tool choice and thinking apart: DeepSeek refuses them together.
 
     Thinking is on by default. Where the user has not asked for it, it is turned off for this
@@ -184,7 +184,7 @@ def _unforce_tool_choice(body: Json) -> None:
     if choice is None or not body.get("tools"):
         return
     if choice not in _UNFORCED and body.get("thinking") != _DISABLED:
-        if _is_asked_to_think(body):
+        if _is_thinking_requested(body):
             choice = "auto"
             warn_once(
                 "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
@@ -209,7 +209,7 @@ def forcing_parameters(asked: Any, body: Json, *, reads_thinking: bool) -> Json 
         return None
     forcing = {"tool_choice": choice, "thinking": _DISABLED}
     if not reads_thinking:
-        _say_by_effort(forcing)
+        _express_thinking_as_effort(forcing)
     return forcing
 
 
@@ -226,7 +226,7 @@ def forced_body(body: Json, forcing: Mapping[str, Any], text: str) -> Json:
     return {**kept, **forcing, "messages": [*body["messages"], answer]}
 
 
-def _ask_for_result_as_json(body: Json, result_tool: str) -> None:
+def _use_json_mode_for_result(body: Json, result_tool: str) -> None:
     """Ask for a structured result in JSON mode, which goes together with thinking."""
     tools = body.pop("tools", [])
     functions = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
@@ -239,7 +239,7 @@ def _ask_for_result_as_json(body: Json, result_tool: str) -> None:
     body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
-def _is_asked_to_think(body: Json) -> bool:
+def _is_thinking_requested(body: Json) -> bool:
     return body.get("thinking", _DISABLED) != _DISABLED or "reasoning_effort" in body
 
 
@@ -268,7 +268,7 @@ def _named(tool: str) -> Json:
     return {"type": "function", "function": {"name": tool}}
 
 
-def _ask_for_json(body: Json) -> None:
+def _add_json_instruction(body: Json) -> None:
     """Say in the prompt that JSON is wanted: DeepSeek's JSON mode demands the word.
 
     `json_schema` is not served on chat completions, so its schema goes into the system text.
@@ -286,7 +286,7 @@ def _ask_for_json(body: Json) -> None:
         _add_to_system_text(
             body, f"Answer with one JSON object that matches this JSON schema:\n{schema}"
         )
-    elif not _says_json(body["messages"]):
+    elif not _mentions_json(body["messages"]):
         _add_to_system_text(body, "Answer with one JSON object.")
 
 
@@ -308,10 +308,10 @@ def _wanted_schema(wanted: Any) -> str:
     try:
         return json.dumps(schema, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError(encoding_error_text(schema, "response_format")) from None
+        raise ValueError(encoding_error_message(schema, "response_format")) from None
 
 
-def _says_json(messages: list[Json]) -> bool:
+def _mentions_json(messages: list[Json]) -> bool:
     return any("json" in text.lower() for message in messages for text in _texts(message))
 
 

@@ -21,16 +21,16 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from langchain_cf_deepseek._api.accumulation import Accumulation, Content, Delta
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
-from langchain_cf_deepseek._api.completeness import find_flaw
+from langchain_cf_deepseek._api.completeness import find_defect
 from langchain_cf_deepseek._api.messages import REASONING_KEY, UNKNOWN_KEYS
-from langchain_cf_deepseek._errors.rules import error_from_response, error_of_answer
+from langchain_cf_deepseek._errors.rules import error_for_response, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekError,
     CFDeepSeekIncompleteStreamError,
     CFDeepSeekTimeoutError,
 )
-from langchain_cf_deepseek.gateway import read_facts
+from langchain_cf_deepseek.gateway import parse_gateway_headers
 
 # What reading JSON of another shape than documented ends in.
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -241,9 +241,9 @@ class ResponseReader:
             body = {"error": self._came.failure}
             raise self._completed(error_from_response(self._response, body=body))
         with self._typed_errors():
-            flaw = find_flaw(self._came, self._request_body, wants_call=self._wants_call)
+            flaw = find_defect(self._came, self._request_body, wants_call=self._wants_call)
         if flaw:
-            error = error_of_answer(
+            error = error_for_response(
                 flaw.error, flaw.message, self._response, origin=flaw.origin, hint=flaw.hint
             )
             raise self._completed(error)
@@ -273,7 +273,7 @@ class ResponseReader:
 
     def _malformed(self, cause: Exception) -> CFDeepSeekError:
         message = f"the response is not of the shape that DeepSeek documents ({cause!r:.300})"
-        return self._completed(error_of_answer(CFDeepSeekAPIError, message, self._response))
+        return self._completed(error_for_response(CFDeepSeekAPIError, message, self._response))
 
     def _message(self) -> AIMessage:
         """Return the message as far as it came, cut and broken calls apart."""
@@ -301,7 +301,7 @@ class ResponseReader:
 
         Adding chunks up concatenates equal strings, so none of this may be said twice.
         """
-        facts = read_facts(self._response.headers)
+        facts = parse_gateway_headers(self._response.headers)
         key_source = (event.get("gatewayMetadata") or {}).get("keySource")
         if key_source:
             facts["key_source"] = key_source

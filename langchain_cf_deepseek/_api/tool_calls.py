@@ -77,7 +77,7 @@ class CollectedCall:
         self.arguments += text
         self.unsent += text
 
-    def take_unsent(self) -> str:
+    def pop_unsent(self) -> str:
         """Return the arguments to hand on now.
 
         LangChain adds up the chunks and parses the sum, and takes neither blanks nor `null` for "no
@@ -141,7 +141,7 @@ class ToolCallCollector:
         return tool_call_chunk(
             id=call.id if is_new else None,
             name=call.name.removeprefix(known_name) or None,
-            args=call.take_unsent(),
+            args=call.pop_unsent(),
             index=call.index,
         )
 

@@ -28,9 +28,9 @@ Author = Literal["cloudflare", "edge", "provider"]
 FAILURE_STATUSES = range(400, 600)
 """The HTTP statuses that mean failure."""
 
-_LONGEST_MESSAGE = 2000
-_LONGEST_TEXT = 500
-_DEEPEST = 8
+_MAX_MESSAGE_LENGTH = 2000
+_MAX_TEXT_LENGTH = 500
+_MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ def read_report(body: object) -> ErrorReport:
     if isinstance(body, list) and body and isinstance(body[0], Mapping):
         body = body[0]
     if isinstance(body, Mapping):
-        return _read_problem(body) if _is_of_the_edge(body) else _read_mapping(body)
+        return _read_problem(body) if _is_edge_error(body) else _read_mapping(body)
     return _read_text(printable("" if body is None else str(body)).strip())
 
 
-def _is_of_the_edge(body: Mapping[str, Any]) -> bool:
+def _is_edge_error(body: Mapping[str, Any]) -> bool:
     # https://blog.cloudflare.com/rfc-9457-agent-error-pages/
     has_error_code = isinstance(body.get("error_code"), int) and isinstance(body.get("title"), str)
     return body.get("cloudflare_error") is True or has_error_code
@@ -177,7 +177,7 @@ _INNER_KEYS = ("error", "errors", "detail", "message")
 def _layers(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return an error and those inside it, the innermost first: it knows most."""
     layers = [body]
-    for _ in range(_DEEPEST):
+    for _ in range(_MAX_DEPTH):
         inner = next(filter(None, (_mapping(layers[0].get(key)) for key in _INNER_KEYS)), None)
         if inner is None:
             break
@@ -281,7 +281,7 @@ def _workers_ai_code(text: str, code: int | str | None) -> int | None:
 _TEXT_KEYS = ("message", "msg", "detail", "error_description", "description", "title", "reason")
 
 
-def text_in(value: Any, depth: int = _DEEPEST) -> str:
+def text_in(value: Any, depth: int = _MAX_DEPTH) -> str:
     """Return the text in a value of any shape; empty where there is none."""
     if isinstance(value, str):
         return printable(value).strip()
@@ -332,11 +332,11 @@ def _read_text(text: str) -> ErrorReport:
         return ErrorReport(text, author="edge", code=code, status=_status(code))
     if not is_html(text):
         is_deepseeks = text.startswith("Authentication Fails")
-        message = _shortened(text, _LONGEST_TEXT)
+        message = _shortened(text, _MAX_TEXT_LENGTH)
         return ErrorReport(message, author="provider" if is_deepseeks else None, words=message)
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     words = " ".join(title.group(1).split()) if title else ""
-    message = _shortened(words, _LONGEST_TEXT) or "an HTML page instead of JSON"
+    message = _shortened(words, _MAX_TEXT_LENGTH) or "an HTML page instead of JSON"
     if not _EDGE_MARKS.search(text):
         return ErrorReport(message, words=message, is_page=True)
     coded = _EDGE_PAGE_CODE.search(text)
@@ -349,7 +349,7 @@ def is_html(text: str) -> bool:
     return text[:200].lstrip().lower().startswith(("<!doctype html", "<html"))
 
 
-def _shortened(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+def _shortened(text: str, longest: int = _MAX_MESSAGE_LENGTH) -> str:
     return text if len(text) <= longest else f"{text[:longest].rstrip()} ..."
 
 

@@ -21,7 +21,7 @@ _LOGIN_PAGE = re.compile(
 )
 _CHALLENGE = re.compile(r"\bcloudflare-access\b|\bresource_metadata=", re.IGNORECASE)
 
-_LONGEST_REASON = 200
+_MAX_REASON_LENGTH = 200
 
 
 def read_refusal(status: int, headers: Mapping[str, str], body: object) -> ErrorReport | None:
@@ -35,7 +35,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: object) -> Error
     reason = _reason(status, headers, body)
     if reason is None:
         return None
-    text = printable(reason).strip()[:_LONGEST_REASON]
+    text = printable(reason).strip()[:_MAX_REASON_LENGTH]
     message = "Cloudflare Access refused the request" + (f": {text}" if text else "")
     code = text if re.fullmatch(r"\w+", text) else None
     return ErrorReport(message, author="edge", code=code, words=message)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from pydantic import PydanticUserError, ValidationError
 
-from langchain_cf_deepseek._settings import validation_error_text
+from langchain_cf_deepseek._settings import first_validation_message
 from langchain_cf_deepseek.errors import CFDeepSeekError, CFDeepSeekInvalidRequestError
 
 # What reading a user's values, tools and their hints ends in.
@@ -51,7 +51,7 @@ def refused_before_sending(named: str = "") -> Generator[None]:
         raise
     except ValidationError as error:
         # Not chained: pydantic's error keeps the values that it refuses.
-        raise invalid_request(validation_error_text(error, named)) from None
+        raise invalid_request(first_validation_message(error, named)) from None
     except _INVALID as error:
         # Behind their first line, LangChain's and pydantic's texts lead to pages of their own.
         says_it = isinstance(error, ValueError | PydanticUserError)

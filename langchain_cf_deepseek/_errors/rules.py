@@ -32,20 +32,24 @@ from langchain_cf_deepseek._errors.cloudflare_access import (
 from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._http.sse import EventDecoder
 from langchain_cf_deepseek._redaction import (
-    bare_response,
+    extract_and_mask_secrets,
     redact,
-    take_secrets,
+    response_without_credentials,
 )
 from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
-from langchain_cf_deepseek.gateway import read_facts
+from langchain_cf_deepseek.gateway import parse_gateway_headers
 
-_AT_THE_GATEWAY = "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission "
-_AT_CLOUDFLARE = "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the "
-_FOR_LOGS = (
+_GATEWAY_CREDENTIAL_HINT = (
+    "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission "
+)
+_CLOUDFLARE_CREDENTIAL_HINT = (
+    "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the "
+)
+_LOGS_PERMISSION_HINT = (
     "Give the token in `api_token` (CLOUDFLARE_API_TOKEN) the permission AI Gateway Read, and AI "
     "Gateway Edit to write feedback: AI Gateway Run and Workers AI Read are not enough."
 )
-_OWN_KEY = (
+_OWN_KEY_HINT = (
     "Use a DeepSeek key of your own: set `api_key` (DEEPSEEK_API_KEY) with "
     '`routing="provider-native"`, or store one in the gateway.'
 )
@@ -67,7 +71,7 @@ _SERVICE_TOKEN_REFUSED = (
     "`default_headers` is valid, and that a Service Auth policy of the Access application lets it "
     "in."
 )
-_AT_THE_EDGE = (
+_EDGE_HINT = (
     "Cloudflare's edge answered in the place of what is behind it: check `base_url` "
     "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain."
 )
@@ -129,7 +133,7 @@ def _rule(
 
 # The words of DeepSeek, Workers AI, OpenAI, Anthropic, Google, vLLM, SGLang, llama.cpp, Ollama and
 # others for a prompt that does not fit.
-_TOO_LONG = (
+_CONTEXT_OVERFLOW_PATTERN = (
     r"maximum context length|context[_ ]length[_ ]exceeded|exceed_context_size|context window"
     r"|(exceeds?|exceeded|longer than|larger than|overflows?)\b.{0,40}\bcontext (length|size|limit)"
     r"|\b(prompt|input)\b.{0,40}\bis (too long|longer than)\b|\bprompt (is )?too long\b"
@@ -138,9 +142,9 @@ _TOO_LONG = (
     r"|exceeded model token limit|range of input length should be"
 )
 # Statuses that are not about what was sent: who says so there means a quota, or a credential.
-_OF_THE_REQUEST = (200, 400, 413, 422, 500)
+_REQUEST_ERROR_STATUSES = (200, 400, 413, 422, 500)
 
-_UNKNOWN_MODEL = (
+_UNKNOWN_MODEL_PATTERN = (
     r"supported api model names|model[_ ]not[_ ](exist|found)|\bno such model\b|\bunknown model\b"
     r"|\bmodel\b.{0,120}\bdoes not exist\b"
 )
@@ -178,9 +182,9 @@ _RULES = (
         status=403,
         origin="cloudflare-edge",
     ),
-    _rule(errors.CFDeepSeekAuthenticationError, _AT_THE_EDGE, status=401, origin="cloudflare-edge"),
+    _rule(errors.CFDeepSeekAuthenticationError, _EDGE_HINT, status=401, origin="cloudflare-edge"),
     _rule(
-        errors.CFDeepSeekInsufficientFundsError, _AT_THE_EDGE, status=402, origin="cloudflare-edge"
+        errors.CFDeepSeekInsufficientFundsError, _EDGE_HINT, status=402, origin="cloudflare-edge"
     ),
     _rule(
         errors.CFDeepSeekModelNotFoundError,
@@ -191,11 +195,11 @@ _RULES = (
     _rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, status=408, origin="cloudflare-edge"),
     _rule(
         errors.CFDeepSeekInvalidRequestError,
-        _AT_THE_EDGE,
+        _EDGE_HINT,
         status=range(400, 500),
         origin="cloudflare-edge",
     ),
-    _rule(errors.CFDeepSeekAPIError, f"{_AT_THE_EDGE} {TRY_AGAIN}", origin="cloudflare-edge"),
+    _rule(errors.CFDeepSeekAPIError, f"{_EDGE_HINT} {TRY_AGAIN}", origin="cloudflare-edge"),
     # Too long a prompt, in whose words ever, and whichever code stands beside them.
     _rule(
         errors.CFDeepSeekContextOverflowError,
@@ -205,24 +209,31 @@ _RULES = (
     _rule(
         errors.CFDeepSeekContextOverflowError,
         "Shorten the messages, or lower `max_tokens`.",
-        status=_OF_THE_REQUEST,
-        text=_TOO_LONG,
+        status=_REQUEST_ERROR_STATUSES,
+        text=_CONTEXT_OVERFLOW_PATTERN,
     ),
     # The logs API, whose token needs other permissions.
-    _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, code=(10000, 9106), about_logs=True),
-    _rule(errors.CFDeepSeekAuthenticationError, _FOR_LOGS, status=401, about_logs=True),
-    _rule(errors.CFDeepSeekPermissionDeniedError, _FOR_LOGS, status=403, about_logs=True),
+    _rule(
+        errors.CFDeepSeekAuthenticationError,
+        _LOGS_PERMISSION_HINT,
+        code=(10000, 9106),
+        about_logs=True,
+    ),
+    _rule(errors.CFDeepSeekAuthenticationError, _LOGS_PERMISSION_HINT, status=401, about_logs=True),
+    _rule(
+        errors.CFDeepSeekPermissionDeniedError, _LOGS_PERMISSION_HINT, status=403, about_logs=True
+    ),
     # Codes with several meanings, told apart by text or status.
     _rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
     _rule(
         errors.CFDeepSeekInsufficientFundsError,
-        "This model is not sold through Cloudflare. " + _OWN_KEY,
+        "This model is not sold through Cloudflare. " + _OWN_KEY_HINT,
         code=2021,
         text="not available via unified billing",
     ),
     _rule(
         errors.CFDeepSeekInsufficientFundsError,
-        "Top up the gateway's credits in the Cloudflare dashboard. " + _OWN_KEY,
+        "Top up the gateway's credits in the Cloudflare dashboard. " + _OWN_KEY_HINT,
         code=(2021, 2018),
     ),
     _rule(
@@ -255,12 +266,13 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        _AT_THE_GATEWAY + "AI Gateway Run on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID).",
+        _GATEWAY_CREDENTIAL_HINT
+        + "AI Gateway Run on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID).",
         code=2009,
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        _AT_CLOUDFLARE + "permission Workers AI Read.",
+        _CLOUDFLARE_CREDENTIAL_HINT + "permission Workers AI Read.",
         code=(10000, 9106),
     ),
     _rule(
@@ -365,7 +377,7 @@ _RULES = (
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`: no such name is served here.",
         status=(200, 400, 422),
-        text=_UNKNOWN_MODEL,
+        text=_UNKNOWN_MODEL_PATTERN,
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
@@ -390,13 +402,13 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        _AT_THE_GATEWAY + "AI Gateway Run.",
+        _GATEWAY_CREDENTIAL_HINT + "AI Gateway Run.",
         status=401,
         origin="gateway",
     ),
     _rule(
         errors.CFDeepSeekAuthenticationError,
-        _AT_CLOUDFLARE + "permission Workers AI Read.",
+        _CLOUDFLARE_CREDENTIAL_HINT + "permission Workers AI Read.",
         status=401,
     ),
     _rule(
@@ -407,7 +419,7 @@ _RULES = (
     ),
     _rule(
         errors.CFDeepSeekInsufficientFundsError,
-        "Top up the gateway's credits in the Cloudflare dashboard. " + _OWN_KEY,
+        "Top up the gateway's credits in the Cloudflare dashboard. " + _OWN_KEY_HINT,
         status=402,
     ),
     _rule(errors.CFDeepSeekPermissionDeniedError, status=403),
@@ -477,13 +489,13 @@ def error_from_response(
         if response.status_code in FAILURE_STATUSES and isinstance(body, str):
             body = _first_event(body)
     has_service_token = sends_service_token(response.request)
-    secrets = take_secrets(response.request)
+    secrets = extract_and_mask_secrets(response.request)
     try:
         body = redact(body, secrets)
     except RecursionError:
         body = "JSON that is nested too deeply"
-    bare = bare_response(response, body, secrets)
-    gateway = read_facts(bare.headers)
+    bare = response_without_credentials(response, body, secrets)
+    gateway = parse_gateway_headers(bare.headers)
     report = read_refusal(bare.status_code, bare.headers, body)
     access = None if report is None else _access(has_service_token)
     report = report or _payment_terms(bare.headers) or read_report(body)
@@ -572,7 +584,7 @@ def _origin(report: ErrorReport, response: Any, *, is_unified: bool) -> Origin:
     return "cloudflare-edge" if report.is_page and is_of_cloudflare else cloudflare
 
 
-def error_of_answer(
+def error_for_response(
     error: type[CFDeepSeekError],
     message: str,
     response: Any,
@@ -582,15 +594,15 @@ def error_of_answer(
     partial: str = "",
 ) -> CFDeepSeekError:
     """Return the error of an answer that came, but is none; without its text, but for `partial`."""
-    secrets = take_secrets(response.request)
-    bare = bare_response(response, "", secrets)
+    secrets = extract_and_mask_secrets(response.request)
+    bare = response_without_credentials(response, "", secrets)
     return error(
         # What the answer holds instead may be in it.
         redact(message, secrets),
         origin=origin,
         request=bare.request,
         response=bare,
-        gateway=read_facts(bare.headers),
+        gateway=parse_gateway_headers(bare.headers),
         hint=hint,
         partial=partial,
     )

@@ -44,7 +44,7 @@ _SOCKET_OPTIONS = (
 )
 """Notice within two minutes that the other side has vanished; the values are ChatOpenAI's."""
 
-_Keeper: TypeAlias = AsyncGenerator[None, None]
+_LoopFinalizer: TypeAlias = AsyncGenerator[None, None]
 """Keeps an async client open as long as its event loop."""
 
 
@@ -54,7 +54,7 @@ class _Pool:
 
     client: Any
 
-    keeper: _Keeper | None = None
+    keeper: _LoopFinalizer | None = None
 
     is_shared: bool = False
     """Whether many calls use the client at the same time.
@@ -131,7 +131,7 @@ class HttpClients:
         try:
             pool = pools.idle.pop()
         except IndexError:
-            pool = _Pool(_made(openai.DefaultHttpxClient, transport=_transport()))
+            pool = _Pool(_create_client(openai.DefaultHttpxClient, transport=_transport()))
             # Not before the last call is done with it.
             weakref.finalize(pool, _close_in_process, os.getpid(), pool.client)
         pools.used.add(pool)
@@ -143,7 +143,7 @@ class HttpClients:
                 pass
 
     @asynccontextmanager
-    async def alend(self, own: Any) -> AsyncIterator[Any]:
+    async def aacquire(self, own: Any) -> AsyncIterator[Any]:
         """`lend` for an event loop."""
         if own is not None:
             yield own
@@ -187,7 +187,7 @@ class HttpClients:
 
 async def _async_pool() -> _Pool:
     transport = _async_transport()
-    client = _made(openai.DefaultAsyncHttpxClient, transport=transport)
+    client = _create_client(openai.DefaultAsyncHttpxClient, transport=transport)
     keeper = _close_with_loop(client)
     await anext(keeper)
     return _Pool(client, keeper, is_shared=_is_shared(transport))
@@ -208,7 +208,7 @@ def _close_in_process(process: int, client: Any) -> None:
         client.close()
 
 
-async def _close_with_loop(client: Any) -> _Keeper:
+async def _close_with_loop(client: Any) -> _LoopFinalizer:
     """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
 
     Event loops finish the async generators begun in them; no other hook tells of a loop's end.
@@ -230,7 +230,7 @@ def _runs(loop: asyncio.AbstractEventLoop | None) -> bool:
         return False
 
 
-def _made(kind: Any, **settings: Any) -> Any:
+def _create_client(kind: Any, **settings: Any) -> Any:
     try:
         return kind(**http_settings(), **settings)
     except (ImportError, ValueError) as error:

@@ -15,7 +15,7 @@ from anyio import EndOfStream, move_on_after
 from pydantic_core import from_json
 
 from langchain_cf_deepseek._errors.bodies import is_error, readable
-from langchain_cf_deepseek._errors.rules import error_from_response, error_of_answer
+from langchain_cf_deepseek._errors.rules import error_for_response, error_from_response
 from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._http.sse import DONE, ErrorData, EventDecoder
 from langchain_cf_deepseek.errors import (
@@ -222,7 +222,7 @@ class StreamReader:
             raise self._stalled(self._chunk_timeout)
 
     def _stalled(self, seconds: float | None) -> CFDeepSeekError:
-        return error_of_answer(
+        return error_for_response(
             CFDeepSeekTimeoutError,
             f"no further part of the answer came for {seconds} s",
             self._response,
@@ -231,7 +231,7 @@ class StreamReader:
         )
 
     def _broken(self, message: str) -> CFDeepSeekError:
-        return error_of_answer(
+        return error_for_response(
             CFDeepSeekIncompleteStreamError, message, self._response, origin="connection"
         )
 

@@ -24,14 +24,14 @@ from langchain_cf_deepseek._errors.invalid_requests import refused_before_sendin
 from langchain_cf_deepseek._errors.rules import (
     ROUTING_EXTENSION,
     TRY_AGAIN,
+    error_for_response,
     error_from_response,
-    error_of_answer,
 )
 from langchain_cf_deepseek._http.clients import HttpClients
 from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._http.stream import StreamReader, read_completion
 from langchain_cf_deepseek._json import encode
-from langchain_cf_deepseek._redaction import bare_request, take_secrets
+from langchain_cf_deepseek._redaction import extract_and_mask_secrets, request_without_credentials
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.errors import (
@@ -48,9 +48,9 @@ _HEADERS = {
 }
 
 # Seconds; those of the SDK.
-_FIRST_DELAY = 0.5
-_LONGEST_DELAY = 8.0
-_LONGEST_RETRY_AFTER = 120.0
+_INITIAL_DELAY = 0.5
+_MAX_DELAY = 8.0
+_MAX_RETRY_AFTER = 120.0
 
 _LIBRARY_TIMEOUT = 5.0
 
@@ -116,7 +116,7 @@ class Transport:
 
     async def asend(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
         """`send` for an event loop."""
-        async with self._clients.alend(request.http_client) as client:
+        async with self._clients.aacquire(request.http_client) as client:
             response = await _aanswer(client, request, stream=False)
         return response, read_completion(response)
 
@@ -142,7 +142,7 @@ class Transport:
         self, request: WireRequest
     ) -> AsyncGenerator[tuple[Any, AsyncIterator[dict[str, Any]]]]:
         """`stream` for an event loop."""
-        async with self._clients.alend(request.http_client) as client:
+        async with self._clients.aacquire(request.http_client) as client:
             response = await _aanswer(client, request, stream=True)
             reader = StreamReader(response, request.chunk_timeout)
             try:
@@ -173,9 +173,9 @@ def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
     Raises:
         CFDeepSeekError: None came, or an error.
     """
-    attempts = _Attempts(request.max_retries)
+    attempts = _RetryState(request.max_retries)
     while True:
-        sent = _built(client, request)
+        sent = _build_request(client, request)
         try:
             with _typed_connection_errors(sent):
                 # A redirect could carry the credentials to another host.
@@ -187,16 +187,16 @@ def _answer(client: Any, request: WireRequest, *, stream: bool) -> Any:
             content = _read_as_far_as_it_comes(response)
             raise error_from_response(response, content=content)
         except CFDeepSeekError as error:
-            if not attempts.go_on(error):
+            if not attempts.should_retry(error):
                 raise
         time.sleep(attempts.delay)
 
 
 async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
     """`_answer` for an event loop."""
-    attempts = _Attempts(request.max_retries)
+    attempts = _RetryState(request.max_retries)
     while True:
-        sent = _built(client, request)
+        sent = _build_request(client, request)
         try:
             with _typed_connection_errors(sent):
                 response = await client.send(sent, stream=True, follow_redirects=False)
@@ -207,7 +207,7 @@ async def _aanswer(client: Any, request: WireRequest, *, stream: bool) -> Any:
             content = await _aread_as_far_as_it_comes(response)
             raise error_from_response(response, content=content)
         except CFDeepSeekError as error:
-            if not attempts.go_on(error):
+            if not attempts.should_retry(error):
                 raise
         await asyncio.sleep(attempts.delay)
 
@@ -277,28 +277,28 @@ def _is_encoded(response: Any) -> bool:
     return "content-encoding" in response.headers
 
 
-class _Attempts:
+class _RetryState:
     """Whether to try again, and when."""
 
     def __init__(self, max_retries: int) -> None:
         self._left = max_retries
-        self._pause = _FIRST_DELAY
+        self._pause = _INITIAL_DELAY
         self.delay = 0.0
 
-    def go_on(self, error: CFDeepSeekError) -> bool:
+    def should_retry(self, error: CFDeepSeekError) -> bool:
         """Return whether to try again after `error`, `delay` seconds later."""
-        wished = error.retry_after or 0.0
-        if self._left <= 0 or not error.is_retryable or wished > _LONGEST_RETRY_AFTER:
+        requested_delay = error.retry_after or 0.0
+        if self._left <= 0 or not error.is_retryable or requested_delay > _MAX_RETRY_AFTER:
             return False
         # Clients that failed together should not come back together.
-        self.delay = wished or self._pause * random.uniform(0.75, 1)  # noqa: S311
-        self._pause = min(2 * self._pause, _LONGEST_DELAY)
+        self.delay = requested_delay or self._pause * random.uniform(0.75, 1)  # noqa: S311
+        self._pause = min(2 * self._pause, _MAX_DELAY)
         self._left -= 1
         return True
 
 
 @refused_before_sending()
-def _built(client: Any, request: WireRequest) -> Any:
+def _build_request(client: Any, request: WireRequest) -> Any:
     """Return `request` as one of the client's HTTP library."""
     return client.build_request(
         "POST",
@@ -317,16 +317,16 @@ def _url(library: Any, url: str) -> Any:
     return library.URL(url)
 
 
-def _timeout(client: Any, wished: Any) -> Any:
+def _timeout(client: Any, timeout: Any) -> Any:
     """Return a timeout as one of the client's HTTP library, which may be another than the SDK's."""
     library = library_of(type(client))
-    if wished is None:
+    if timeout is None:
         # A client's own, unless nobody has set it: the library's is too short to think in.
         untouched = client.timeout == library.Timeout(_LIBRARY_TIMEOUT)
-        wished = openai.DEFAULT_TIMEOUT if untouched else client.timeout
-    if hasattr(wished, "as_dict"):
-        return library.Timeout(**wished.as_dict())
-    return library.Timeout(wished)
+        timeout = openai.DEFAULT_TIMEOUT if untouched else client.timeout
+    if hasattr(timeout, "as_dict"):
+        return library.Timeout(**timeout.as_dict())
+    return library.Timeout(timeout)
 
 
 @contextmanager
@@ -348,7 +348,7 @@ def _typed_decoding_errors(response: Any) -> Iterator[None]:
         yield
     except library_of(type(response)).DecodingError as error:
         encoding = response.headers.get("content-encoding")
-        raise error_of_answer(
+        raise error_for_response(
             CFDeepSeekAPIError,
             f"the body is not in its content encoding {encoding!a:.60} ({error})",
             response,
@@ -369,12 +369,12 @@ def timed_out(
         begun: Whether the answer had begun.
         hint: What to do.
     """
-    take_secrets(sent)
+    extract_and_mask_secrets(sent)
     when = "in the middle of the answer" if begun else "before the answer began"
     return CFDeepSeekTimeoutError(
         f"the request timed out {when}",
         origin="connection",
-        request=bare_request(sent),
+        request=request_without_credentials(sent),
         hint=hint,
     )
 
@@ -389,13 +389,13 @@ def unreachable(
         cause: What the HTTP library says.
         variable: Where `base_url` is read from.
     """
-    take_secrets(sent)
+    extract_and_mask_secrets(sent)
     untrusted = is_untrusted(cause)
     reason = UNTRUSTED.format(host=sent.url.host, cause=cause)
     error = CFDeepSeekConnectionError(
         reason if untrusted else f"{sent.url.host} could not be reached: {cause}",
         origin="connection",
-        request=bare_request(sent),
+        request=request_without_credentials(sent),
         hint=SET_CERTIFICATES
         if untrusted
         else f"Check `base_url` ({variable}), the network and its proxy.",
@@ -408,11 +408,11 @@ def unreachable(
 
 def too_large(sent: Any) -> CFDeepSeekConnectionError:
     """Return the error of a response whose headers are too long; masks its credentials."""
-    take_secrets(sent)
+    extract_and_mask_secrets(sent)
     error = CFDeepSeekConnectionError(
         "the headers of the response are longer than the 100 KiB that are read",
         origin="connection",
-        request=bare_request(sent),
+        request=request_without_credentials(sent),
         hint="Find out which server adds them: the same request brings the same headers.",
     )
     error.is_retryable = False
@@ -421,10 +421,10 @@ def too_large(sent: Any) -> CFDeepSeekConnectionError:
 
 def broken(sent: Any, cause: object) -> CFDeepSeekConnectionError:
     """Return the error of an answer that broke off; masks the credentials of its request."""
-    take_secrets(sent)
+    extract_and_mask_secrets(sent)
     return CFDeepSeekConnectionError(
         f"the connection broke in the middle of the answer ({cause})",
         origin="connection",
-        request=bare_request(sent),
+        request=request_without_credentials(sent),
         hint=TRY_AGAIN,
     )

@@ -45,11 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        _drop_what_is_unwritten()
+        _discard_unflushed_output()
         return _PIPE_CLOSED
     except OSError as error:
         say(f"{PROGRAM}: {error}")
-        _drop_what_is_unwritten()
+        _discard_unflushed_output()
         return FAILED
     return status
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _drop_what_is_unwritten() -> None:
+def _discard_unflushed_output() -> None:
     """Keep the interpreter from failing once more when it flushes at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -111,7 +111,7 @@ def _model(arguments: argparse.Namespace, opened: ExitStack) -> ChatCloudflareDe
     # Both take too long for `--help`.
     from pydantic import ValidationError  # noqa: PLC0415
 
-    from langchain_cf_deepseek._settings import validation_error_text  # noqa: PLC0415
+    from langchain_cf_deepseek._settings import first_validation_message  # noqa: PLC0415
 
     # LC_OUTPUT_VERSION is for a program's messages; here the content is read as text.
     fields: dict[str, Any] = {"model": arguments.model, "output_version": "v0"}
@@ -127,7 +127,7 @@ def _model(arguments: argparse.Namespace, opened: ExitStack) -> ChatCloudflareDe
             model = gateway.chat_model(**fields)
     except ValidationError as error:
         hint = "" if arguments.local else f"\n{_TRY_LOCAL}"
-        raise UsageError(validation_error_text(error) + hint) from error
+        raise UsageError(first_validation_message(error) + hint) from error
     return opened.enter_context(model)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _WIDEST_OUTCOME = len("outcome")
 _GAP = "  "
-_WELL_HERE = "All is well with the local gateway, whose credentials and answers are pretended."
+_LOCAL_GATEWAY_OK = "Everything works with the local gateway: fake credentials, simulated model."
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,7 +81,7 @@ def _report(verdicts: Mapping[str, Verdict], *, local: bool) -> Iterator[str]:
             yield _row(width, "", "", other)
     yield ""
     changes = [f"{name}: {verdict.change}" for name, verdict in verdicts.items() if verdict.change]
-    yield from changes or [_WELL_HERE if local else "All is well."]
+    yield from changes or [_LOCAL_GATEWAY_OK if local else "All is well."]
 
 
 def _row(width: int, name: str, outcome: str, found: str) -> str:

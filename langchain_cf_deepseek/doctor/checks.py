@@ -6,8 +6,8 @@ from textwrap import shorten
 
 from langchain_cf_deepseek._errors.rules import NO_KEY
 from langchain_cf_deepseek._models import known_models
-from langchain_cf_deepseek.doctor.reachability import address, proxy_to, why_unreachable
-from langchain_cf_deepseek.doctor.setup import Setup, check_of, facts, is_of_a_credential
+from langchain_cf_deepseek.doctor.reachability import address, diagnose_connection, proxy_to
+from langchain_cf_deepseek.doctor.setup import Setup, check_of, facts, is_credential_error
 from langchain_cf_deepseek.doctor.verdict import Verdict
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
@@ -24,7 +24,7 @@ def check_host(setup: Setup) -> Verdict:
     """Return whether the host answers at all, and if not, what is in the way."""
     url = setup.llm.endpoint
     if error := setup.failure("host"):
-        return Verdict("fail", *why_unreachable(error, url))
+        return Verdict("fail", *diagnose_connection(error, url))
     proxy = proxy_to(url)
     return Verdict(
         "ok", f"{address(url)} answers" + (f", through the proxy {proxy}" if proxy else "")
@@ -36,7 +36,7 @@ def check_gateway(setup: Setup) -> Verdict:
     is_unified = "cloudflare_api_token" in setup.sent
     variable = "CLOUDFLARE_API_TOKEN" if is_unified else "CF_AIG_TOKEN"
     if error := setup.failure("gateway"):
-        if not is_of_a_credential(error):
+        if not is_credential_error(error):
             return _failed(error)
         is_sent = is_unified or setup.values["gateway_token"]
         what = f"{variable} was refused" if is_sent else f"needs a token, and {variable} is not set"
@@ -48,7 +48,7 @@ def check_gateway(setup: Setup) -> Verdict:
     if setup.values["gateway_token"]:
         wrong = setup.ask_with_a_wrong_token()
         if isinstance(wrong, CFDeepSeekError) and wrong.origin != "deepseek":
-            refused = check_of(wrong) == "gateway" and is_of_a_credential(wrong)
+            refused = check_of(wrong) == "gateway" and is_credential_error(wrong)
             proof = "accepted, and a wrong token refused" if refused else "not refused"
             return Verdict("ok", f"{variable} is {proof}")
     return Verdict("warn", _OPEN_TO_ALL)

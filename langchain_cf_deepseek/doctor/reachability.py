@@ -41,7 +41,7 @@ _TO_THE_HOST = (
 _TO_THE_PROXY = "Check the proxy settings of this machine (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
 
 
-def why_unreachable(error: CFDeepSeekError, url: str) -> tuple[str, str]:
+def diagnose_connection(error: CFDeepSeekError, url: str) -> tuple[str, str]:
     """Return what failed on the way to `url`, and the one thing to change."""
     names = [kind.__name__ for cause in chain(error.__cause__) for kind in type(cause).__mro__]
     found, change = next(row[1:] for row in _REASONS if row[0] in names)

@@ -10,14 +10,14 @@ from typing import get_args
 from pydantic import ValidationError
 
 from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, ID_FORMS, Routing, routing_of
-from langchain_cf_deepseek._settings import VARIABLES, validation_error_text
+from langchain_cf_deepseek._settings import VARIABLES, first_validation_message
 from langchain_cf_deepseek.doctor.reachability import address
 from langchain_cf_deepseek.doctor.setup import Setup
 from langchain_cf_deepseek.doctor.verdict import Verdict
 
 _KEY, _TOKEN = "a DeepSeek key", "a Cloudflare token"
 
-_BELONGS = {
+_EXPECTED_VALUE = {
     "account_id": "the account's id",
     "gateway_id": "the gateway's name",
     "api_key": _KEY,
@@ -27,8 +27,8 @@ _BELONGS = {
 """What belongs into a setting, by field."""
 
 _FORMS = (
-    (re.compile(r"sk-[\w-]{20,}"), _KEY, _BELONGS.keys()),
-    (re.compile(r"cf[au]t_[\w-]{20,}"), _TOKEN, _BELONGS.keys()),
+    (re.compile(r"sk-[\w-]{20,}"), _KEY, _EXPECTED_VALUE.keys()),
+    (re.compile(r"cf[au]t_[\w-]{20,}"), _TOKEN, _EXPECTED_VALUE.keys()),
     # The older form of a token may be that of another provider's key too.
     (re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[\w-]{40}"), _TOKEN, ID_FORMS.keys()),
 )
@@ -47,7 +47,7 @@ def check_settings(setup: Setup) -> Verdict:
         host = address(setup.llm.endpoint)
     except ValidationError as error:
         found = "\n".join(["something is missing or malformed", *shown])
-        return Verdict("fail", found, validation_error_text(error))
+        return Verdict("fail", found, first_validation_message(error))
     return Verdict("ok", "\n".join([f"{setup.routing} through {host}", *shown]))
 
 
@@ -60,21 +60,21 @@ def _lines(setup: Setup) -> Iterator[str]:
             yield f"{variable}: {value if is_plain else f'malformed ({len(value)} characters)'}"
         elif value:
             yield f"{variable}: set" + (f", not sent on {setup.routing}" if is_unused else "")
-        elif field in _BELONGS and not is_unused:
+        elif field in _EXPECTED_VALUE and not is_unused:
             yield f"{variable}: not set"
 
 
 def _other(field: str, value: str) -> str | None:
     """Return what a setting holds by its looks, if that belongs elsewhere."""
     for form, what, fields in _FORMS:
-        if field in fields and what != _BELONGS[field] and form.fullmatch(value.strip()):
+        if field in fields and what != _EXPECTED_VALUE[field] and form.fullmatch(value.strip()):
             return what
     return None
 
 
 def _misplaced(setup: Setup) -> Iterator[str]:
     """Yield what to do about each value that belongs elsewhere."""
-    for field, belongs in _BELONGS.items():
+    for field, belongs in _EXPECTED_VALUE.items():
         value = setup.values[field]
         if value and field in ID_FORMS.keys() | setup.sent and (other := _other(field, value)):
             yield f"Set {VARIABLES[field]} to {belongs}: it holds what looks like {other}."

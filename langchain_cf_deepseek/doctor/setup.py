@@ -76,7 +76,7 @@ class Setup:
             "stream_chunk_timeout": _SILENCE_SECONDS,
             "output_version": "v0",
         }
-        if self._is_deepseeks:
+        if self._is_from_deepseek:
             # DeepSeek's own switch, which models from elsewhere may refuse.
             fields["thinking"] = "disabled"
         return self._opened.enter_context(ChatCloudflareDeepSeek(**fields))
@@ -118,10 +118,10 @@ class Setup:
     def reached_deepseek(self) -> bool:
         """Whether the first request came as far as DeepSeek, with an answer or without."""
         stopped = isinstance(self.first, CFDeepSeekError) and self.first.origin != "deepseek"
-        return self._is_deepseeks and not stopped
+        return self._is_from_deepseek and not stopped
 
     @property
-    def _is_deepseeks(self) -> bool:
+    def _is_from_deepseek(self) -> bool:
         return "/" not in self.model.removeprefix("deepseek/")
 
 
@@ -138,11 +138,11 @@ def check_of(error: CFDeepSeekError) -> str:
     return next(name for name, fits in _CHECK_OF if fits(error))
 
 
-def _is_of_the_way(error: CFDeepSeekError) -> bool:
+def _is_network_error(error: CFDeepSeekError) -> bool:
     return error.origin == "connection" and error.response is None
 
 
-def is_of_a_credential(error: CFDeepSeekError) -> bool:
+def is_credential_error(error: CFDeepSeekError) -> bool:
     """Return whether an error is about a credential of this package's settings."""
     # What the edge refuses, Cloudflare Access included, has other ways out.
     return isinstance(error, CFDeepSeekAuthenticationError) and error.origin != _EDGE
@@ -154,7 +154,7 @@ _EDGE = "cloudflare-edge"
 _STORED_KEY_REFUSED = ("cloudflare-api", 2009)
 
 
-def _is_of_the_key(error: CFDeepSeekError) -> bool:
+def _is_provider_key_error(error: CFDeepSeekError) -> bool:
     return isinstance(error, CFDeepSeekAuthenticationError) and (
         error.origin == "deepseek" or (error.origin, error.code) == _STORED_KEY_REFUSED
     )
@@ -164,18 +164,18 @@ def _is_of_the_key(error: CFDeepSeekError) -> bool:
 _PREFIX_CODES = {2008, 2019}
 
 
-def _is_of_the_model(error: CFDeepSeekError) -> bool:
+def _is_model_error(error: CFDeepSeekError) -> bool:
     if isinstance(error, CFDeepSeekModelNotFoundError) and error.origin != _EDGE:
         # Without a code, and not from DeepSeek, a 404 is of a wrong address.
         return error.code is not None or error.origin == "deepseek"
     return error.code in _PREFIX_CODES
 
 
-def _is_of_the_balance(error: CFDeepSeekError) -> bool:
+def _is_balance_error(error: CFDeepSeekError) -> bool:
     return isinstance(error, CFDeepSeekInsufficientFundsError) and error.origin != _EDGE
 
 
-def _is_of_the_gateway(error: CFDeepSeekError) -> bool:
+def _is_gateway_error(error: CFDeepSeekError) -> bool:
     if error.origin in {"deepseek", _EDGE}:
         # The edge lets nothing through to the gateway.
         return error.origin == _EDGE
@@ -192,10 +192,10 @@ def _is_of_the_gateway(error: CFDeepSeekError) -> bool:
 
 
 _CHECK_OF: tuple[tuple[str, Callable[[CFDeepSeekError], bool]], ...] = (
-    ("host", _is_of_the_way),
-    ("DeepSeek key", _is_of_the_key),
-    ("model", _is_of_the_model),
-    ("balance", _is_of_the_balance),
-    ("gateway", _is_of_the_gateway),
+    ("host", _is_network_error),
+    ("DeepSeek key", _is_provider_key_error),
+    ("model", _is_model_error),
+    ("balance", _is_balance_error),
+    ("gateway", _is_gateway_error),
     ("answer", lambda _: True),
 )

@@ -32,7 +32,7 @@ Example:
     ```
 """
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter
 from langchain_cf_deepseek.local.cloudflare.dlp import DlpProfile
 from langchain_cf_deepseek.local.cloudflare.dynamic_routes import Route, RouteStep
@@ -60,6 +60,7 @@ from langchain_cf_deepseek.local.simulated_model.replies import Reply, ScriptedC
 __all__ = [
     "FAILURES",
     "MODELS",
+    "Assumptions",
     "AutoRouter",
     "DlpProfile",
     "Failure",
@@ -69,7 +70,6 @@ __all__ = [
     "Model",
     "Policy",
     "RateLimit",
-    "Readings",
     "RecordedRequest",
     "Reply",
     "Retries",

@@ -12,7 +12,7 @@ from typing import Any, Literal
 Routing = Literal["provider-native", "unified", "compat"]
 """The three doors: `/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
 
-Door = Routing | Literal["universal"]
+RoutePath = Routing | Literal["universal"]
 """Those, and the older one that takes several requests at once."""
 
 Origin = Literal["provider", "unreachable", "gateway"]
@@ -65,7 +65,7 @@ class Call:
 
     request: RecordedRequest
     raw: bytes
-    routing: Door
+    routing: RoutePath
     account: str
     gateway: str | None
     """The gateway's id, from the path or from `cf-aig-gateway-id`."""
@@ -81,7 +81,7 @@ class Call:
     """The model as the provider knows it, without the gateway's prefix."""
     provider: str = ""
     """Who serves the model, in Cloudflare's spelling, as soon as it is known."""
-    elsewhere: bool = False
+    not_deepseek: bool = False
     """Whether the model is not DeepSeek's own: a route, a custom provider, Workers AI."""
     billed: bool = False
     """Whether Cloudflare pays the provider, because nobody brought a key."""
@@ -113,8 +113,8 @@ class Call:
         return dump({**body, "model": self.model})
 
 
-Proceed = Callable[[], Awaitable[Answer]]
-Step = Callable[[Call, Proceed], Awaitable[Answer]]
+CallNext = Callable[[], Awaitable[Answer]]
+Step = Callable[[Call, CallNext], Awaitable[Answer]]
 """A step of a call: it answers itself, or lets the call proceed and hands on what comes back."""
 
 
@@ -127,7 +127,7 @@ def dump(payload: object) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def parsed(raw: bytes | str) -> Any:
+def parse_json(raw: bytes | str) -> Any:
     """Parse JSON; None stands for what is none."""
     try:
         return json.loads(raw)
@@ -142,15 +142,15 @@ def json_answer(
     return Answer(status, dump(payload), content_type)
 
 
-async def outcome(proceed: Proceed) -> Answer:
+async def outcome(call_next: CallNext) -> Answer:
     """Return what comes of a call, a refusal too."""
     try:
-        return await proceed()
+        return await call_next()
     except RefusedError as refused:
         return refused.answer
 
 
-async def in_turn(
+async def first_success(
     call: Call,
     tries: Sequence[Callable[[], Awaitable[Answer]]],
     fails: Callable[[Answer], bool],
@@ -176,7 +176,7 @@ async def replay(pieces: Sequence[bytes]) -> Stream:
         yield piece
 
 
-async def held(body: bytes | Stream) -> list[bytes]:
+async def read_body(body: bytes | Stream) -> list[bytes]:
     """Wait for the whole of a body, and return its pieces."""
     if isinstance(body, bytes):
         return [body]

@@ -133,7 +133,7 @@ class LocalGateway:
                 byok_only=rules.byok_only,
                 models=models,
                 upstream=upstream is not None,
-                readings=rules.readings,
+                assumptions=rules.assumptions,
             ),
             rules,
             provider,

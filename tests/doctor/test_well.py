@@ -257,7 +257,7 @@ def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
     routing: Routing | None, doctor: Doctor
 ) -> None:
     arguments = ["--routing", routing] if routing else []
-    closing = "All is well with the local gateway, whose credentials and answers are pretended."
+    closing = "Everything works with the local gateway: fake credentials, simulated model."
     verdicts = WELL_ON[routing or "provider-native"]
     variables: dict[str, str | None] = {
         "CLOUDFLARE_AI_GATEWAY_ROUTING": "nonsense",

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from langchain_cf_deepseek.local import Fault, Readings, Retries, Routing, gateway_error
+from langchain_cf_deepseek.local import Assumptions, Fault, Retries, Routing, gateway_error
 from langchain_cf_deepseek.local.cloudflare.retries import Backoff
 from tests.local_gateway.conftest import (
     AT_LOCAL,
@@ -86,7 +86,7 @@ def test_what_deepseek_finds_wrong_with_a_request_is_not_repeated(ask: Caller) -
 
 
 def test_by_another_reading_it_is(ruled: Ruled) -> None:
-    ask = ruled(readings=Readings(retry_client_errors=True))
+    ask = ruled(assumptions=Assumptions(retry_client_errors=True))
     assert ask.post(headers=THRICE, temperature=9).status_code == 400
     assert ask.gateway.upstream_calls == 3
 
@@ -110,7 +110,7 @@ def test_a_gateway_may_try_again_by_itself_and_a_header_overrules_it(ruled: Rule
 )
 def test_the_pause_grows_as_told(backoff: Backoff, pauses: list[float]) -> None:
     headers = {"cf-aig-retry-delay": "200", "cf-aig-backoff": backoff}
-    plan = Retries().overruled(headers)
+    plan = Retries().overridden_by(headers)
     assert [plan.pause(failed) for failed in range(1, 5)] == pauses
 
 
@@ -134,7 +134,7 @@ def test_the_pause_grows_as_told(backoff: Backoff, pauses: list[float]) -> None:
 def test_headers_beat_the_settings_and_nonsense_does_not(
     headers: dict[str, str], plan: Retries
 ) -> None:
-    assert Retries(4, 300, "linear", 50).overruled(headers) == plan
+    assert Retries(4, 300, "linear", 50).overridden_by(headers) == plan
 
 
 def test_the_gateway_pauses_between_attempts(ask: Caller) -> None:
@@ -150,7 +150,7 @@ def test_the_gateway_pauses_between_attempts(ask: Caller) -> None:
 def test_an_answer_that_does_not_begin_in_time_is_an_error(
     ruled: Ruled, status: Literal[400, 502, 504], routing: Routing, stream: bool
 ) -> None:
-    ask = ruled(readings=Readings(timeout_status=status))
+    ask = ruled(assumptions=Assumptions(timeout_status=status))
     ask.gateway.fault(delay=10)
     began = time.monotonic()
     answer = ask.post(routing=routing, headers=AT_LOCAL | IMPATIENT, stream=stream)

@@ -505,8 +505,8 @@ def test_the_context_cache_does_not_grow_without_end(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(prompt_cache, "MAX_BLOCKS", 2)
     memory = prompt_cache.PromptMemory()
     for letter in "abc":
-        memory.hit_tokens(letter * 500, "")
-    assert [memory.hit_tokens(letter * 500, "") for letter in "cba"] == [128, 128, 0]
+        memory.cached_tokens(letter * 500, "")
+    assert [memory.cached_tokens(letter * 500, "") for letter in "cba"] == [128, 128, 0]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from langchain_cf_deepseek.local import DlpProfile, Policy, Readings, Routing, ToolCall
+from langchain_cf_deepseek.local import Assumptions, DlpProfile, Policy, Routing, ToolCall
 from tests.local_gateway.conftest import (
     AT_LOCAL,
     QUESTION,
@@ -48,7 +48,7 @@ def finding(check: str) -> dict[str, Any]:
 def test_a_request_is_blocked_before_it_is_sent(
     ruled: Ruled, routing: Routing, status: Literal[400, 424], stream: bool
 ) -> None:
-    ask = ruled(dlp=[DlpProfile([CARD])], readings=Readings(dlp_status=status))
+    ask = ruled(dlp=[DlpProfile([CARD])], assumptions=Assumptions(dlp_status=status))
     message = {**QUESTION, "content": f"My card is {CARD}."}
     refused = ask.post(routing=routing, messages=[message], headers=AT_LOCAL, stream=stream)
     body = (

@@ -5,48 +5,48 @@ from typing import Any, Literal
 
 import pytest
 
-from langchain_cf_deepseek.local import Guardrails, Readings, Routing
+from langchain_cf_deepseek.local import Assumptions, Guardrails, Routing
 from tests.local_gateway.conftest import AT_LOCAL, QUESTION, Ruled, chunks, content_of, text_of
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 
 PROMPT = "Prompt blocked due to security configurations"
 RESPONSE = "Response blocked due to security configurations"
-REST_424 = Readings(rest_guardrail_status=424)
+REST_424 = Assumptions(rest_guardrail_status=424)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("routing", "readings", "status", "body"),
+    ("routing", "assumptions", "status", "body"),
     [
-        ("provider-native", Readings(), 424, gateway_error(2016, 424, PROMPT)),
-        ("compat", Readings(), 424, gateway_error(2016, 424, PROMPT)),
-        ("unified", Readings(), 422, rest_error((2017, RESPONSE))),
+        ("provider-native", Assumptions(), 424, gateway_error(2016, 424, PROMPT)),
+        ("compat", Assumptions(), 424, gateway_error(2016, 424, PROMPT)),
+        ("unified", Assumptions(), 422, rest_error((2017, RESPONSE))),
         ("unified", REST_424, 424, rest_error((2016, PROMPT))),
     ],
 )
 def test_a_prompt_is_blocked_before_it_is_sent(
-    ruled: Ruled, routing: Routing, readings: Readings, status: int, body: Any, stream: bool
+    ruled: Ruled, routing: Routing, assumptions: Assumptions, status: int, body: Any, stream: bool
 ) -> None:
-    ask = ruled(guardrails=Guardrails(prompt=["SKY"]), readings=readings)
+    ask = ruled(guardrails=Guardrails(prompt=["SKY"]), assumptions=assumptions)
     refused = ask.post(routing=routing, stream=stream, headers=AT_LOCAL)
     assert (refused.status_code, refused.json()) == (status, body)
     assert ask.gateway.upstream_calls == 0
 
 
 @pytest.mark.parametrize(
-    ("routing", "readings", "status", "body"),
+    ("routing", "assumptions", "status", "body"),
     [
-        ("provider-native", Readings(), 424, gateway_error(2017, 424, RESPONSE)),
-        ("compat", Readings(), 424, gateway_error(2017, 424, RESPONSE)),
-        ("unified", Readings(), 422, rest_error((2017, RESPONSE))),
+        ("provider-native", Assumptions(), 424, gateway_error(2017, 424, RESPONSE)),
+        ("compat", Assumptions(), 424, gateway_error(2017, 424, RESPONSE)),
+        ("unified", Assumptions(), 422, rest_error((2017, RESPONSE))),
         ("unified", REST_424, 424, rest_error((2017, RESPONSE))),
     ],
 )
 @pytest.mark.parametrize("said", ["content", "reasoning"])
 def test_an_answer_is_blocked_for_what_it_says_or_thinks(
-    ruled: Ruled, said: str, routing: Routing, readings: Readings, status: int, body: Any
+    ruled: Ruled, said: str, routing: Routing, assumptions: Assumptions, status: int, body: Any
 ) -> None:
-    ask = ruled(guardrails=Guardrails(response=["secret"]), readings=readings)
+    ask = ruled(guardrails=Guardrails(response=["secret"]), assumptions=assumptions)
     ask.gateway.reply(**{"content": "x", said: "The Secret is out."})
     refused = ask.post(routing=routing, headers=AT_LOCAL)
     assert (refused.status_code, refused.json()) == (status, body)
@@ -93,7 +93,7 @@ def test_the_gateway_host_answers_a_stream_in_one_piece(
 ) -> None:
     ask = ruled(
         guardrails=Guardrails(response=["secret"], action="flag"),
-        readings=Readings(guardrail_content_type=content_type),
+        assumptions=Assumptions(guardrail_content_type=content_type),
     )
     ask.gateway.reply(content="No secret here.")
     answer = ask.post(routing=routing, stream=True, stream_options={"include_usage": True})

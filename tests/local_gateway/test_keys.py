@@ -5,7 +5,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway, Readings, Routing
+from langchain_cf_deepseek.local import Assumptions, LocalGateway, Routing
 from tests.local_gateway.conftest import AT_LOCAL, Caller, Ruled, code_of
 from tests.local_gateway.test_admission import deepseek_error, gateway_error
 
@@ -98,7 +98,7 @@ def test_a_request_cannot_loosen_what_the_gateway_forbids(ruled: Ruled) -> None:
 def test_by_other_readings_the_gateway_itself_refuses_a_request_without_a_key(
     ruled: Ruled, routing: Routing, code: Literal[2001, 2021], status: int
 ) -> None:
-    ask = ruled(readings=Readings(missing_key_code=code))
+    ask = ruled(assumptions=Assumptions(missing_key_code=code))
     assert code_of(ask.post(routing=routing, **KEYLESS)) == (status, code)
 
 

@@ -17,7 +17,7 @@ from deepseek_recipe import (
 from deepseek_recipe import ToolCall as MadeCall
 
 from langchain_cf_deepseek.local import Reply, ScriptedCall
-from langchain_cf_deepseek.local.simulated_model.replies import LONGEST_READING, pretend
+from langchain_cf_deepseek.local.simulated_model.replies import LONGEST_READING, simulated_reply
 from tests.local_gateway.images import PNG
 
 Done = tuple[tuple[str, dict[str, Any], str], ...]
@@ -57,7 +57,7 @@ def ask(
             *(ToolMessage(result, str(number)) for number, (_, _, result) in enumerate(done)),
         ]
     messages = [*before, UserMessage(question), *turn]
-    return pretend(Conversation(messages, tools=tools, **kwargs))
+    return simulated_reply(Conversation(messages, tools=tools, **kwargs))
 
 
 def calls(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
@@ -209,8 +209,8 @@ def test_odd_histories_are_taken_as_they_are() -> None:
             ToolMessage("orphan", "3"),
         ]
     )
-    assert pretend(conversation).content == "a: one\nb: two"
-    assert pretend(Conversation([SystemMessage("Begin.")])).content.startswith("You asked:")
+    assert simulated_reply(conversation).content == "a: one\nb: two"
+    assert simulated_reply(Conversation([SystemMessage("Begin.")])).content.startswith("You asked:")
 
 
 @pytest.mark.parametrize(
@@ -267,16 +267,16 @@ def test_images_are_counted_and_measured() -> None:
     sources = [DataUrlImageSource(PNG), DataUrlImageSource("data:image/png;base64,?")]
     message = UserMessage(f"{IMAGE}{IMAGE} What is this?", sources)
     content = "I see 2 images: an image of 3 x 2 pixels, an image."
-    assert pretend(Conversation([message])).content == content
+    assert simulated_reply(Conversation([message])).content == content
     one = UserMessage(f"{IMAGE} What is this?", sources[:1])
     content = "I see 1 image: an image of 3 x 2 pixels."
-    assert pretend(Conversation([one])).content == content
+    assert simulated_reply(Conversation([one])).content == content
 
 
 def test_an_image_from_a_tool_is_a_result() -> None:
     made = AssistantMessage("", "", [MadeCall("1", "draw", "{}")])
     result = ToolMessage(IMAGE, "1", [DataUrlImageSource(PNG)])
-    reply = pretend(Conversation([UserMessage("A picture!"), made, result]))
+    reply = simulated_reply(Conversation([UserMessage("A picture!"), made, result]))
     assert reply.content == "draw: an image of 3 x 2 pixels"
 
 

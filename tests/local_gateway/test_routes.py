@@ -6,7 +6,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import Readings, Route, RouteStep, Routing
+from langchain_cf_deepseek.local import Assumptions, Route, RouteStep, Routing
 from tests.local_gateway.conftest import AT_LOCAL, Ruled, code_of, content_of
 from tests.local_gateway.test_admission import gateway_error, rest_error
 
@@ -113,7 +113,7 @@ def test_a_step_that_a_route_cannot_take_counts_as_failed(ruled: Ruled, broken: 
 def test_an_unknown_route_is_refused(
     ruled: Ruled, routing: Routing, status: Literal[400, 404], body: Any
 ) -> None:
-    ask = ruled(routes=route(FLASH), readings=Readings(unknown_route_status=status))
+    ask = ruled(routes=route(FLASH), assumptions=Assumptions(unknown_route_status=status))
     response = ask_route(ask, model="dynamic/nowhere", routing=routing)
     assert (response.status_code, response.json()) == (status, body)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from langchain_cf_deepseek.local import Policy, RateLimit, Readings, Routing, SpendLimit
-from langchain_cf_deepseek.local.cloudflare.metadata import metadata_of
+from langchain_cf_deepseek.local import Assumptions, Policy, RateLimit, Routing, SpendLimit
+from langchain_cf_deepseek.local.cloudflare.metadata import parse_metadata
 from tests.local_gateway.conftest import AT_LOCAL, Ruled, chunks, code_of
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 
@@ -36,7 +36,7 @@ def test_a_limit_is_checked_before_sending_so_the_call_that_breaks_it_passes(
 
 def test_the_code_of_september_can_be_had(ruled: Ruled) -> None:
     ask = ruled(
-        spend_limits=[SpendLimit(usd=0, seconds=60)], readings=Readings(spend_limit_code=2041)
+        spend_limits=[SpendLimit(usd=0, seconds=60)], assumptions=Assumptions(spend_limit_code=2041)
     )
     assert code_of(ask.post()) == (429, 2041)
 
@@ -196,4 +196,4 @@ def test_the_rate_comes_before_the_spending(ruled: Ruled) -> None:
 def test_what_is_wrong_with_metadata_is_dropped_in_silence(
     header: str, read: dict[str, Any]
 ) -> None:
-    assert metadata_of({"cf-aig-metadata": header}) == read
+    assert parse_metadata({"cf-aig-metadata": header}) == read

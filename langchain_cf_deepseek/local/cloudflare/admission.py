@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.model_prefixes import take_prefix
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.model_prefixes import assign_provider
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError
 from langchain_cf_deepseek.local.faults.error_bodies import (
     BAD_TOKEN,
     NO_ROUTE,
@@ -50,7 +50,7 @@ class Settings:
     byok_only: bool
     models: Mapping[str, Model]
     upstream: bool
-    readings: Readings
+    assumptions: Assumptions
 
 
 Take = Callable[[Call, str], bool]
@@ -68,9 +68,9 @@ class Admission:
             named: Who knows names that are no provider's: routes, the Auto Router.
         """
         self._settings = settings
-        self._takes = (*named, take_prefix)
+        self._takes = (*named, assign_provider)
 
-    async def gateway_token(self, call: Call, proceed: Proceed) -> Answer:
+    async def gateway_token(self, call: Call, call_next: CallNext) -> Answer:
         """Gateway host: account and gateway token, which fail alike."""
         settings = self._settings
         token = call.request.headers.get("cf-aig-authorization")
@@ -78,22 +78,22 @@ class Admission:
             settings.authenticated and token != f"Bearer {settings.gateway_token}"
         ):
             raise refusal(call, 2009)
-        return await proceed()
+        return await call_next()
 
-    async def gateway_id(self, call: Call, proceed: Proceed) -> Answer:
+    async def gateway_id(self, call: Call, call_next: CallNext) -> Answer:
         """Gateway host: the gateway exists. `default` comes into being on first use."""
         if call.gateway not in {self._settings.gateway_id, "default"}:
             raise refusal(call, 2001)
-        return await proceed()
+        return await call_next()
 
-    async def universal_entry(self, call: Call, proceed: Proceed) -> Answer:
+    async def universal_entry(self, call: Call, call_next: CallNext) -> Answer:
         """Universal: an entry is for a provider, or for compat, whose model names the provider."""
         if call.endpoint == "compat/chat/completions":
             call.endpoint = "chat/completions"
-            return await self.compat_model(call, proceed)
-        return await self.native_endpoint(call, proceed)
+            return await self.compat_model(call, call_next)
+        return await self.native_endpoint(call, call_next)
 
-    async def native_endpoint(self, call: Call, proceed: Proceed) -> Answer:
+    async def native_endpoint(self, call: Call, call_next: CallNext) -> Answer:
         """Provider-native: everything below `/deepseek` is DeepSeek's, its empty 404 included."""
         provider, _, path = call.endpoint.partition("/")
         if provider != "deepseek":
@@ -106,25 +106,25 @@ class Admission:
         call.endpoint, call.provider = endpoint, provider
         call.beta = path.startswith("beta/")
         call.model = _requested_model(call) or ""
-        return await proceed()
+        return await call_next()
 
-    async def compat_model(self, call: Call, proceed: Proceed) -> Answer:
+    async def compat_model(self, call: Call, call_next: CallNext) -> Answer:
         """Compat: the prefix of the model names the provider."""
         requested = _requested_model(call)
         if requested is None or "/" not in requested:
             raise refusal(call, 2019)
         if not self._take(call, requested.removeprefix("workers-ai/")):
             raise refusal(call, 2008, f"Model not found: {requested}")
-        return await proceed()
+        return await call_next()
 
-    async def provider_key(self, call: Call, proceed: Proceed) -> Answer:
+    async def provider_key(self, call: Call, call_next: CallNext) -> Answer:
         """Gateway host: the caller's key beats the stored one; without both DeepSeek refuses.
 
         In front of an upstream the caller's key is for the upstream to judge.
         """
         settings = self._settings
-        if settings.upstream or call.elsewhere:
-            return await proceed()
+        if settings.upstream or call.not_deepseek:
+            return await call_next()
         authorization = call.request.headers.get("authorization")
         if authorization is None:
             authorization = self._stored(call)
@@ -134,7 +134,7 @@ class Admission:
                 f"Authentication Fails, Your api key: ****{authorization[-4:]} is invalid",
                 "authentication_error",
             )
-        return await proceed()
+        return await call_next()
 
     def _stored(self, call: Call) -> str:
         """Read the header that the gateway puts in, where the caller brought no key."""
@@ -145,7 +145,7 @@ class Admission:
         if alias != DEFAULT_ALIAS:
             raise refusal(call, 2040, alias=alias, known=", ".join(keys) or "none")
         self._needs_own_key(call)
-        if code := self._settings.readings.missing_key_code:
+        if code := self._settings.assumptions.missing_key_code:
             raise refusal(call, code)
         raise RefusedError(Answer(401, b"Authentication Fails (governor)", "text/plain"))
 
@@ -155,14 +155,14 @@ class Admission:
         if by_gateway or call.request.headers.get("cf-aig-no-wholesale") == "true":
             raise refusal(call, 2001, "A provider key of your own is required")
 
-    async def api_token(self, call: Call, proceed: Proceed) -> Answer:
+    async def api_token(self, call: Call, call_next: CallNext) -> Answer:
         """REST host: the token is checked before the path is looked at."""
         token = call.request.headers.get("authorization")
         if token != f"Bearer {self._settings.cloudflare_api_token}":
             raise rest_refusal(401, BAD_TOKEN)
-        return await proceed()
+        return await call_next()
 
-    async def rest_route(self, call: Call, proceed: Proceed) -> Answer:
+    async def rest_route(self, call: Call, call_next: CallNext) -> Answer:
         """REST host: one path of one account leads somewhere."""
         path, method = call.request.path, call.request.method
         if (
@@ -172,15 +172,15 @@ class Admission:
         ):
             hint = f"Could not route to {path}, perhaps your object identifier is invalid?"
             raise rest_refusal(404, (7003, hint), NO_ROUTE)
-        return await proceed()
+        return await call_next()
 
-    async def rest_gateway(self, call: Call, proceed: Proceed) -> Answer:
+    async def rest_gateway(self, call: Call, call_next: CallNext) -> Answer:
         """REST host: a gateway is optional, but a named one must exist."""
         if call.gateway not in {None, self._settings.gateway_id, "default"}:
             raise refusal(call, 2001)
-        return await proceed()
+        return await call_next()
 
-    async def rest_model(self, call: Call, proceed: Proceed) -> Answer:
+    async def rest_model(self, call: Call, call_next: CallNext) -> Answer:
         """REST host: the model is in the catalogue, or its provider's key is stored."""
         requested = _requested_model(call)
         if requested is None:
@@ -195,12 +195,12 @@ class Admission:
         entry = settings.models.get(call.model)
         call.billed = DEFAULT_ALIAS not in settings.stored_keys
         if not call.billed:
-            return await proceed()
+            return await call_next()
         self._needs_own_key(call)
         if entry is not None and not entry.billed and not settings.upstream:
             message = "This model is not available via unified billing. Please use BYOK."
             raise rest_refusal(402, (2021, message))
-        return await proceed()
+        return await call_next()
 
     def _take(self, call: Call, name: str) -> bool:
         return any(take(call, name) for take in self._takes)

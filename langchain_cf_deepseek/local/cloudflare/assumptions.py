@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Readings:
+class Assumptions:
     """How the gateway behaves where nobody has published what Cloudflare does.
 
     A client has to get along with every one of them.

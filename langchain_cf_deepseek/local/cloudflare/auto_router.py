@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from langchain_cf_deepseek.local.cloudflare.model_prefixes import take_prefix
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed
+from langchain_cf_deepseek.local.cloudflare.model_prefixes import assign_provider
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 MODEL = "cloudflare/auto"
@@ -45,7 +45,7 @@ class AutoRouter:
     """The reason to give, instead of the one that follows."""
 
 
-class Chooser:
+class AutoRouterStep:
     """Chooses models, and stays with them for the length of a turn or a session."""
 
     def __init__(self, router: AutoRouter) -> None:
@@ -56,20 +56,20 @@ class Chooser:
         """Note that a call is for the Auto Router, if its model says so."""
         if name != MODEL:
             return False
-        call.model, call.elsewhere = name, True
+        call.model, call.not_deepseek = name, True
         return True
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Choose a model, and say in headers which and why."""
         if call.model == MODEL:
             chosen, reason = self._choose(call)
-            take_prefix(call, chosen)
+            assign_provider(call, chosen)
             call.facts |= {
                 "cf-aig-routed-model": chosen,
                 "cf-aig-routing-reason": self._router.reason or reason,
                 "cf-aig-routing-decision-id": secrets.token_hex(16),
             }
-        return await proceed()
+        return await call_next()
 
     def _choose(self, call: Call) -> tuple[str, Reason]:
         headers = call.request.headers

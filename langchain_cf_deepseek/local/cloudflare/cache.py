@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream, replay
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Stream, replay
 
 MIN_TTL = 60
 MAX_TTL = 30 * 24 * 3600
@@ -39,13 +39,13 @@ class Cache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Answer from the cache, or keep what the provider answers."""
         call.facts["cf-aig-cache-status"] = "MISS"
         headers = call.request.headers
         ttl = _ttl(headers)
         if ttl is None or headers.get("cf-aig-skip-cache") == "true":
-            return await proceed()
+            return await call_next()
         key = _key(call)
         with self._lock:
             entry = self._entries.get(key)
@@ -53,7 +53,7 @@ class Cache:
             call.facts["cf-aig-cache-status"] = "HIT"
             body = replay(entry.pieces) if entry.streamed else entry.pieces[0]
             return Answer(entry.status, body, entry.content_type, dict(entry.headers))
-        return self._keeping(await proceed(), key, ttl)
+        return self._keeping(await call_next(), key, ttl)
 
     def _keeping(self, answer: Answer, key: str, ttl: int) -> Answer:
         if answer.status != HTTPStatus.OK:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.text_matchers import Finder, finds
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, dump, held, replay
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.text_matchers import TextMatcher, text_matches
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, dump, read_body, replay
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
-from langchain_cf_deepseek.local.http.stream_assembly import assembled
+from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
 
 Check = Literal["REQUEST", "RESPONSE"]
 
@@ -33,7 +33,7 @@ class DlpProfile:
         ```
     """
 
-    finds: Finder
+    matches: TextMatcher
     """Looked for in the raw JSON."""
     check: Literal["request", "response", "both"] = "both"
     action: Literal["flag", "block"] = "block"
@@ -46,24 +46,24 @@ class DlpProfile:
 class Dlp:
     """Searches what passes a gateway."""
 
-    def __init__(self, profiles: Sequence[DlpProfile], readings: Readings) -> None:
+    def __init__(self, profiles: Sequence[DlpProfile], assumptions: Assumptions) -> None:
         self._profiles: dict[Check, list[DlpProfile]] = {
             "REQUEST": [profile for profile in profiles if profile.check != "response"],
             "RESPONSE": [profile for profile in profiles if profile.check != "request"],
         }
-        self._status = readings.dlp_status
+        self._status = assumptions.dlp_status
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Search the request, then the answer."""
         if not any(self._profiles.values()):
-            return await proceed()
+            return await call_next()
         found = self._found("REQUEST", call.raw)
         self._tell(call, found, REQUEST_BLOCKED)
-        answer = await proceed()
+        answer = await call_next()
         if not self._profiles["RESPONSE"]:
             return answer
         streamed = not isinstance(answer.body, bytes)
-        pieces = await held(answer.body)
+        pieces = await read_body(answer.body)
         raw = b"".join(pieces)
         found += self._found("RESPONSE", raw + _put_together(raw) if streamed else raw)
         self._tell(call, found, RESPONSE_BLOCKED)
@@ -72,14 +72,14 @@ class Dlp:
 
     def _found(self, check: Check, raw: bytes) -> list[tuple[Check, DlpProfile]]:
         text = raw.decode(errors="replace")
-        return [(check, each) for each in self._profiles[check] if finds(each.finds, text)]
+        return [(check, each) for each in self._profiles[check] if text_matches(each.matches, text)]
 
     def _tell(self, call: Call, found: list[tuple[Check, DlpProfile]], code: int) -> None:
         """Put what was found into the header, and refuse the call if it has to be blocked."""
         if not found:
             return
         blocked = any(profile.action == "block" for _, profile in found)
-        findings = [_finding(check, profile) for check, profile in found]
+        findings = [_redacted_match(check, profile) for check, profile in found]
         header = {"findings": findings, "action": "BLOCK" if blocked else "FLAG"}
         call.facts["cf-aig-dlp"] = json.dumps(header)
         if blocked:
@@ -89,12 +89,12 @@ class Dlp:
 def _put_together(stream: bytes) -> bytes:
     """Undo the cutting of words into chunks; a stream of anything else holds no cut words."""
     try:
-        return dump(assembled(stream))
+        return dump(assemble_completion(stream))
     except (AttributeError, IndexError, KeyError, TypeError):
         return b""
 
 
-def _finding(check: Check, profile: DlpProfile) -> dict[str, Any]:
+def _redacted_match(check: Check, profile: DlpProfile) -> dict[str, Any]:
     return {
         "profile": {
             "context": {},

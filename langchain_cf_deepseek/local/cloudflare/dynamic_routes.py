@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.model_prefixes import take_prefix
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.model_prefixes import assign_provider
 from langchain_cf_deepseek.local.cloudflare.universal_endpoint import failed
 from langchain_cf_deepseek.local.exchange import (
     Answer,
     Call,
-    Proceed,
+    CallNext,
     RefusedError,
-    in_turn,
+    first_success,
     outcome,
 )
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
@@ -74,7 +74,7 @@ class Routes:
         gateway_id: str,
         routes: Mapping[str, Route] | None,
         default: Route,
-        readings: Readings,
+        assumptions: Assumptions,
     ) -> None:
         """Prepare routes.
 
@@ -82,12 +82,12 @@ class Routes:
             gateway_id: The gateway that owns them; no other one knows them.
             routes: The routes by name; None means that there is one under every name.
             default: The route that is under every name.
-            readings: What is said of a route that there is not.
+            assumptions: What is said of a route that there is not.
         """
         self._gateway_id = gateway_id
         self._routes = routes
         self._default = default
-        self._readings = readings
+        self._assumptions = assumptions
 
     def take(self, call: Call, name: str) -> bool:
         """Note that a call is for a route, if its model says so.
@@ -100,33 +100,34 @@ class Routes:
         known = self._routes is None or name.removeprefix(PREFIX) in self._routes
         if not known or not call.is_at(self._gateway_id):
             raise self._unknown(call, name)
-        call.model, call.elsewhere = name, True
+        call.model, call.not_deepseek = name, True
         return True
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Try the models of the route; headers tell which of them answered."""
         if not call.model.startswith(PREFIX):
-            return await proceed()
+            return await call_next()
         name, headers = call.model.removeprefix(PREFIX), call.request.headers
         route = self._default if self._routes is None else self._routes[name]
         steps = [step if isinstance(step, RouteStep) else RouteStep(step) for step in route.steps]
         tries = [
-            partial(_ask, call, proceed, number, step, headers) for number, step in enumerate(steps)
+            partial(_ask, call, call_next, number, step, headers)
+            for number, step in enumerate(steps)
         ]
-        return await in_turn(call, tries, failed)
+        return await first_success(call, tries, failed)
 
     def _unknown(self, call: Call, name: str) -> RefusedError:
-        if self._readings.unknown_route_status == HTTPStatus.BAD_REQUEST.value:
+        if self._assumptions.unknown_route_status == HTTPStatus.BAD_REQUEST.value:
             return refusal(call, UPSTREAM_FAILED)
         return refusal(call, MODEL_NOT_FOUND, model=name)
 
 
 async def _ask(
-    call: Call, proceed: Proceed, number: int, step: RouteStep, headers: dict[str, str]
+    call: Call, call_next: CallNext, number: int, step: RouteStep, headers: dict[str, str]
 ) -> Answer:
     call.rewrite(call.request.body, {**headers, **step.headers})
     call.facts["cf-aig-step"] = str(number)
-    if not take_prefix(call, step.model) or call.provider.startswith("custom-"):
+    if not assign_provider(call, step.model) or call.provider.startswith("custom-"):
         return refusal(call, UPSTREAM_FAILED).answer
     call.facts |= {"cf-aig-model": call.model, "cf-aig-provider": call.provider}
-    return await outcome(proceed)
+    return await outcome(call_next)

@@ -19,18 +19,18 @@ from starlette.routing import Route
 
 from langchain_cf_deepseek.local.cloudflare.admission import Admission, Settings
 from langchain_cf_deepseek.local.cloudflare.cache import Cache
-from langchain_cf_deepseek.local.cloudflare.rules import Enforcement, Rules
+from langchain_cf_deepseek.local.cloudflare.rules import Rules, RuleSteps
 from langchain_cf_deepseek.local.cloudflare.universal_endpoint import universal
 from langchain_cf_deepseek.local.exchange import (
     Answer,
     Call,
-    Door,
-    Proceed,
+    CallNext,
     RecordedRequest,
     RefusedError,
+    RoutePath,
     Step,
     dump,
-    parsed,
+    parse_json,
 )
 from langchain_cf_deepseek.local.faults.injector import FaultQueue
 from langchain_cf_deepseek.local.http.server import reset_connection
@@ -38,7 +38,7 @@ from langchain_cf_deepseek.local.request_log.api import LogsAPI
 from langchain_cf_deepseek.local.request_log.store import Logs
 from langchain_cf_deepseek.local.simulated_model.replies import Reply
 
-DOORS: tuple[tuple[str, Door], ...] = (
+ROUTES: tuple[tuple[str, RoutePath], ...] = (
     ("/v1/{account}/{gateway}", "universal"),
     ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
     ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
@@ -77,10 +77,10 @@ class _Memory:
         self.faults = FaultQueue()
         self.logs = Logs(settings.models, log_delay)
         self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        self.enforcement = Enforcement(rules, settings.gateway_id, settings.models)
+        self.enforcement = RuleSteps(rules, settings.gateway_id, settings.models)
         admission = Admission(settings, self.enforcement.takes)
         answering = (Cache().step, *self.enforcement.steps, self.faults.step)
-        self.steps: Mapping[Door, tuple[Step, ...]] = {
+        self.steps: Mapping[RoutePath, tuple[Step, ...]] = {
             "provider-native": (
                 admission.gateway_token,
                 admission.gateway_id,
@@ -117,7 +117,7 @@ class _Memory:
                 *((_identify,) if unified_headers else ()),
                 self.logs.step,
                 admission.rest_model,
-                _tell_key_source,
+                _report_key_source,
                 *answering,
             ),
         }
@@ -141,8 +141,10 @@ class Gateway:
         self.memory = self._new_memory()
         self._provider = provider
         self._lock = threading.Lock()
-        doors = [Route(path, self._door(routing), methods=METHODS) for path, routing in DOORS]
-        self.app = Starlette(routes=[*doors, Route("/{path:path}", self._nowhere, methods=METHODS)])
+        doors = [Route(path, self._route(routing), methods=METHODS) for path, routing in ROUTES]
+        self.app = Starlette(
+            routes=[*doors, Route("/{path:path}", self._not_found, methods=METHODS)]
+        )
 
     def reset(self) -> None:
         """Forget requests, faults, cached answers, logs and counters."""
@@ -154,7 +156,7 @@ class Gateway:
         with self._lock:
             return list(self.memory.requests)
 
-    def _door(self, routing: Door) -> Callable[[Request], Awaitable[Response]]:
+    def _route(self, routing: RoutePath) -> Callable[[Request], Awaitable[Response]]:
         async def enter(request: Request) -> Response:
             raw = await request.body()
             memory = self.memory
@@ -180,7 +182,7 @@ class Gateway:
 
         return enter
 
-    async def _nowhere(self, request: Request) -> Response:
+    async def _not_found(self, request: Request) -> Response:
         self._record(request, await request.body())
         return _response(Answer(404, b"", None), _ray())
 
@@ -191,7 +193,7 @@ class Gateway:
             path=request.url.path,
             query=request.url.query,
             headers={name: ", ".join(request.headers.getlist(name)) for name in names},
-            body=parsed(raw),
+            body=parse_json(raw),
         )
         with self._lock:
             self.memory.requests.append(recorded)
@@ -204,7 +206,7 @@ class Gateway:
         return await self._provider.answer(call)
 
 
-async def _identify(call: Call, proceed: Proceed) -> Answer:
+async def _identify(call: Call, call_next: CallNext) -> Answer:
     """Give the call its ids. A call of one step has one id for log, request and event.
 
     The log id comes also where no log is kept.
@@ -215,14 +217,14 @@ async def _identify(call: Call, proceed: Proceed) -> Answer:
         "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", call.log_id),
         "cf-aig-step": "0",
     }
-    return await proceed()
+    return await call_next()
 
 
-async def _tell_key_source(call: Call, proceed: Proceed) -> Answer:
+async def _report_key_source(call: Call, call_next: CallNext) -> Answer:
     """On the REST host, whole answers say on whose key they came."""
-    answer = await proceed()
+    answer = await call_next()
     if answer.status == HTTPStatus.OK and isinstance(answer.body, bytes):
-        payload = parsed(answer.body)
+        payload = parse_json(answer.body)
         if isinstance(payload, dict) and "choices" in payload:
             source = "Unified" if call.billed else "BYOK"
             lead = answer.body[: answer.body.index(b"{")]

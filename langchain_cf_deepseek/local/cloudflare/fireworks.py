@@ -8,17 +8,17 @@ from typing import Any
 JSON = dict[str, Any]
 
 
-def catalogue_chunks(chunks: Iterator[JSON]) -> Iterator[JSON]:
+def fireworks_chunks(chunks: Iterator[JSON]) -> Iterator[JSON]:
     """Give every chunk `usage: null`, and a closing chunk without choices that holds the usage."""
     for chunk in chunks:
         usage = chunk.get("usage")
-        renamed = catalogue_response(chunk) | {"usage": None}
+        renamed = fireworks_response(chunk) | {"usage": None}
         yield renamed
         if usage is not None:
             yield renamed | {"choices": [], "usage": usage}
 
 
-def catalogue_response(payload: JSON) -> JSON:
+def fireworks_response(payload: JSON) -> JSON:
     """Give an answer the names and keys of the catalogue."""
     return payload | {
         "model": f"accounts/fireworks/models/{payload['model']}",

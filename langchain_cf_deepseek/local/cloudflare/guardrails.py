@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.text_matchers import Finder, finds, texts_of
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError, parsed
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.text_matchers import (
+    TextMatcher,
+    message_texts,
+    text_matches,
+)
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError, parse_json
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 PROMPT_BLOCKED = 2016
@@ -37,57 +41,57 @@ class Guardrails:
         ```
     """
 
-    prompt: Finder = ()
+    prompt: TextMatcher = ()
     """Looked for in all messages, system text included."""
-    response: Finder = ()
+    response: TextMatcher = ()
     """Looked for in the answer and its reasoning."""
     action: Literal["flag", "block"] = "block"
     """A flag is seen in Cloudflare's logs only."""
     down: bool = False
     """Whether the scanner is unavailable: then nothing passes that could have to be blocked."""
 
-    def stops(self, finder: Finder, messages: Any) -> bool:
+    def stops(self, finder: TextMatcher, messages: Any) -> bool:
         """Whether messages hold what must not pass."""
-        text = "\n".join(texts_of(messages))
-        return self.action == "block" and bool(text) and finds(finder, text)
+        text = "\n".join(message_texts(messages))
+        return self.action == "block" and bool(text) and text_matches(finder, text)
 
 
 class Guard:
     """Judges the chats of a gateway."""
 
-    def __init__(self, guardrails: Guardrails | None, readings: Readings) -> None:
+    def __init__(self, guardrails: Guardrails | None, assumptions: Assumptions) -> None:
         self._guardrails = guardrails
-        self._readings = readings
+        self._assumptions = assumptions
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Judge the prompt, then the answer."""
         rules, body = self._guardrails, call.request.body
         if rules is None or not isinstance(body, dict) or "messages" not in body:
-            return await proceed()
+            return await call_next()
         if rules.action == "block" and rules.down:
             raise refusal(call, SCANNER_DOWN)
         if rules.stops(rules.prompt, body["messages"]):
             raise self._refusal(call, PROMPT_BLOCKED)
         streamed = body.get("stream") is True
         if streamed and call.on_rest_host:
-            return await proceed()
+            return await call_next()
         if streamed:
             call.rewrite({key: body[key] for key in body if not key.startswith("stream")})
-        answer = await proceed()
+        answer = await call_next()
         if rules.stops(rules.response, _messages(answer)):
             raise self._refusal(call, RESPONSE_BLOCKED)
         if streamed and answer.status == HTTPStatus.OK:
-            answer.content_type = self._readings.guardrail_content_type
+            answer.content_type = self._assumptions.guardrail_content_type
         return answer
 
     def _refusal(self, call: Call, code: int) -> RefusedError:
         if not call.on_rest_host:
             return refusal(call, code)
-        status = self._readings.rest_guardrail_status
+        status = self._assumptions.rest_guardrail_status
         return refusal(call, _REST_CODES[status][code], status=status)
 
 
 def _messages(answer: Answer) -> list[Any]:
-    payload = parsed(answer.body) if isinstance(answer.body, bytes) else None
+    payload = parse_json(answer.body) if isinstance(answer.body, bytes) else None
     choices = payload.get("choices") if isinstance(payload, dict) else None
     return [choice.get("message") for choice in choices or () if isinstance(choice, dict)]

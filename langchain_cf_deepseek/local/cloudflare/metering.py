@@ -8,13 +8,13 @@ from typing import Any
 
 from langchain_cf_deepseek.local.cloudflare.prices import Usage, cost, usage_of
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, Stream, parsed
-from langchain_cf_deepseek.local.http.events import EventSplitter, payload_of
+from langchain_cf_deepseek.local.exchange import Answer, Call, Stream, parse_json
+from langchain_cf_deepseek.local.http.events import EventSplitter, event_payload
 
 Account = Callable[[Usage], None]
 
 
-def charge(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, float, bool]:
+def price_call(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, float, bool]:
     """Return who served a call, the US dollars, and whether the caller set the price."""
     model = models.get(call.model)
     resold = call.billed and model is not None and model.resold
@@ -24,21 +24,21 @@ def charge(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, 
     return provider, *cost(provider, served, usage, own)
 
 
-def metered(answer: Answer, account: Account) -> Answer:
+def with_metering(answer: Answer, account: Account) -> Answer:
     """Report the token usage of an answer; of a stream before the usage is sent."""
     if isinstance(answer.body, bytes):
-        _report(parsed(answer.body), account)
+        _report(parse_json(answer.body), account)
     else:
-        answer.body = _metered_stream(answer.body, account)
+        answer.body = _meter_stream(answer.body, account)
     return answer
 
 
-async def _metered_stream(body: Stream, account: Account) -> Stream:
+async def _meter_stream(body: Stream, account: Account) -> Stream:
     splitter = EventSplitter()
     async with aclosing(body):
         async for piece in body:
             for event in splitter.feed(piece):
-                _report(payload_of(event), account)
+                _report(event_payload(event), account)
             yield piece
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from langchain_cf_deepseek.local.exchange import Call
 
 
-def take_prefix(call: Call, name: str) -> bool:
+def assign_provider(call: Call, name: str) -> bool:
     """Note who serves a model, and what it is called there; False when nobody does."""
     prefix, _, rest = name.partition("/")
-    call.elsewhere = prefix != "deepseek"
+    call.not_deepseek = prefix != "deepseek"
     if prefix == "deepseek" or prefix.startswith("custom-"):
         call.provider, call.model = prefix, rest
         return True

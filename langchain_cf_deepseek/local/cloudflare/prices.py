@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import parsed
+from langchain_cf_deepseek.local.exchange import parse_json
 
 _MILLION = 1_000_000
 
@@ -92,7 +92,7 @@ def cost(provider: str, model: str, usage: Usage, custom: str) -> tuple[float, b
 
 
 def _own_prices(custom: str) -> dict[str, float] | None:
-    prices = parsed(custom)
+    prices = parse_json(custom)
     if not isinstance(prices, dict):
         return None
     return prices if all(isinstance(price, int | float) for price in prices.values()) else None

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from langchain_cf_deepseek.local.cloudflare.time_windows import Clock, Technique, Window
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 RATE_LIMITED = 2003
@@ -34,10 +34,10 @@ class RateLimiter:
         self._limit = limit
         self._window = Window(limit.seconds, limit.technique, clock) if limit else None
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Refuse a call above the limit, without saying when to come back."""
         if self._limit and self._window:
             if self._window.total >= self._limit.requests:
                 raise refusal(call, RATE_LIMITED)
             self._window.add(1)
-        return await proceed()
+        return await call_next()

@@ -10,8 +10,15 @@ from functools import partial
 from http import HTTPStatus
 from typing import Literal, get_args
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream, in_turn, outcome
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.exchange import (
+    Answer,
+    Call,
+    CallNext,
+    Stream,
+    first_success,
+    outcome,
+)
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
 Backoff = Literal["constant", "linear", "exponential"]
@@ -36,7 +43,7 @@ class Retries:
     request_timeout_ms: int | None = None
     """Milliseconds until the first byte; after the last of several attempts there is no limit."""
 
-    def overruled(self, headers: Mapping[str, str]) -> Retries:
+    def overridden_by(self, headers: Mapping[str, str]) -> Retries:
         """Put the headers of a request in front of these settings."""
         attempts = _number(headers, "cf-aig-max-attempts", self.max_attempts)
         backoff = headers.get("cf-aig-backoff")
@@ -52,7 +59,7 @@ class Retries:
         growth = {"constant": 1, "linear": failed, "exponential": 1 << failed - 1}
         return self.retry_delay_ms * growth[self.backoff] / 1000
 
-    def patience(self, failed: int) -> float | None:
+    def timeout(self, failed: int) -> float | None:
         """Seconds to wait for the first byte, after so many attempts that failed."""
         last_of_several = self.max_attempts > 1 and failed == self.max_attempts - 1
         if self.request_timeout_ms is None or last_of_several:
@@ -63,49 +70,49 @@ class Retries:
 class Attempts:
     """Asks the provider, and counts how often."""
 
-    def __init__(self, retries: Retries, readings: Readings) -> None:
+    def __init__(self, retries: Retries, assumptions: Assumptions) -> None:
         self.count = 0
         self._retries = retries
-        self._readings = readings
+        self._assumptions = assumptions
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Ask until an answer is worth handing on."""
-        plan = self._retries.overruled(call.request.headers)
+        plan = self._retries.overridden_by(call.request.headers)
         tries = [
-            partial(self._attempt, call, proceed, plan, failed)
+            partial(self._attempt, call, call_next, plan, failed)
             for failed in range(plan.max_attempts)
         ]
-        return await in_turn(call, tries, self._worth_another)
+        return await first_success(call, tries, self._should_retry)
 
-    async def _attempt(self, call: Call, proceed: Proceed, plan: Retries, failed: int) -> Answer:
+    async def _attempt(self, call: Call, call_next: CallNext, plan: Retries, failed: int) -> Answer:
         if failed:
             await asyncio.sleep(plan.pause(failed))
-        patience = plan.patience(failed)
+        timeout = plan.timeout(failed)
         try:
-            async with asyncio.timeout(patience):
-                answer = await outcome(proceed)
-                if patience is not None and not isinstance(answer.body, bytes):
-                    answer.body = await _begun(answer.body)
+            async with asyncio.timeout(timeout):
+                answer = await outcome(call_next)
+                if timeout is not None and not isinstance(answer.body, bytes):
+                    answer.body = await _has_started(answer.body)
         except TimeoutError:
-            status = self._readings.timeout_status
+            status = self._assumptions.timeout_status
             answer = refusal(call, UPSTREAM_FAILED, status=status).answer
         self.count += answer.origin != "gateway"
         return answer
 
-    def _worth_another(self, answer: Answer) -> bool:
+    def _should_retry(self, answer: Answer) -> bool:
         if answer.origin != "provider":
             return answer.origin == "unreachable"
-        first = 400 if self._readings.retry_client_errors else HTTPStatus.INTERNAL_SERVER_ERROR
+        first = 400 if self._assumptions.retry_client_errors else HTTPStatus.INTERNAL_SERVER_ERROR
         return answer.status >= first or answer.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
-async def _begun(body: Stream) -> Stream:
+async def _has_started(body: Stream) -> Stream:
     """Wait for the first piece of a stream; the rest may come when it likes."""
     first = await anext(body, b"")
-    return _resumed(first, body)
+    return _with_first_chunk(first, body)
 
 
-async def _resumed(first: bytes, rest: Stream) -> Stream:
+async def _with_first_chunk(first: bytes, rest: Stream) -> Stream:
     try:
         yield first
         async for piece in rest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter, Chooser
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter, AutoRouterStep
 from langchain_cf_deepseek.local.cloudflare.dlp import Dlp, DlpProfile
 from langchain_cf_deepseek.local.cloudflare.dynamic_routes import Route, Routes
 from langchain_cf_deepseek.local.cloudflare.guardrails import Guard, Guardrails
@@ -14,7 +14,7 @@ from langchain_cf_deepseek.local.cloudflare.rate_limit import RateLimit, RateLim
 from langchain_cf_deepseek.local.cloudflare.retries import Attempts, Retries
 from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, Spending, SpendLimit
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Step
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Step
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Rules:
     """How often and how long the provider is asked, where a request does not say it."""
     byok_only: bool = False
     """Whether requests are refused for which Cloudflare would have to pay."""
-    readings: Readings = field(default_factory=Readings)
+    assumptions: Assumptions = field(default_factory=Assumptions)
     """What to do where Cloudflare's documentation is silent."""
 
 
-class Enforcement:
+class RuleSteps:
     """The steps of a call that the rules make, and what they remember."""
 
     def __init__(self, rules: Rules, gateway_id: str, models: Mapping[str, Model]) -> None:
@@ -67,19 +67,19 @@ class Enforcement:
             models: The models served; the first one answers routes without steps of their own.
         """
         self._gateway_id = gateway_id
-        self._spending = Spending(rules.spend_limits, rules.policies, models, rules.readings)
+        self._spending = Spending(rules.spend_limits, rules.policies, models, rules.assumptions)
         self._limiter = RateLimiter(rules.rate_limit)
-        self._chooser = Chooser(rules.auto_router)
-        self._attempts = Attempts(rules.retries, rules.readings)
+        self._chooser = AutoRouterStep(rules.auto_router)
+        self._attempts = Attempts(rules.retries, rules.assumptions)
         default = Route([f"deepseek/{next(iter(models))}"])
-        routes = Routes(gateway_id, rules.routes, default, rules.readings)
+        routes = Routes(gateway_id, rules.routes, default, rules.assumptions)
         self.takes = (routes.take, self._chooser.take)
         self.steps: Sequence[Step] = (
-            self._here(self._spending.policies),
-            self._here(self._limiter.step),
-            self._here(self._spending.limits),
-            self._here(Guard(rules.guardrails, rules.readings).step),
-            self._here(Dlp(rules.dlp, rules.readings).step),
+            self._only_at_own_gateway(self._spending.policies),
+            self._only_at_own_gateway(self._limiter.step),
+            self._only_at_own_gateway(self._spending.limits),
+            self._only_at_own_gateway(Guard(rules.guardrails, rules.assumptions).step),
+            self._only_at_own_gateway(Dlp(rules.dlp, rules.assumptions).step),
             self._chooser.step,
             routes.step,
             self._attempts.step,
@@ -90,10 +90,10 @@ class Enforcement:
         """How often the provider was asked."""
         return self._attempts.count
 
-    def _here(self, step: Step) -> Step:
+    def _only_at_own_gateway(self, step: Step) -> Step:
         """Take a step only at the gateway that it belongs to."""
 
-        async def ruled(call: Call, proceed: Proceed) -> Answer:
-            return await (step(call, proceed) if call.is_at(self._gateway_id) else proceed())
+        async def ruled(call: Call, call_next: CallNext) -> Answer:
+            return await (step(call, call_next) if call.is_at(self._gateway_id) else call_next())
 
         return ruled

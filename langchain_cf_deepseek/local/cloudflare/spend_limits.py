@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-from langchain_cf_deepseek.local.cloudflare.assumptions import Readings
-from langchain_cf_deepseek.local.cloudflare.metadata import Value, metadata_of
-from langchain_cf_deepseek.local.cloudflare.metering import charge, metered
+from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
+from langchain_cf_deepseek.local.cloudflare.metadata import Value, parse_metadata
+from langchain_cf_deepseek.local.cloudflare.metering import price_call, with_metering
 from langchain_cf_deepseek.local.cloudflare.prices import Usage
 from langchain_cf_deepseek.local.cloudflare.time_windows import Clock, Technique, Window
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError, json_answer
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError, json_answer
 from langchain_cf_deepseek.local.faults.error_bodies import policy_body, refusal
 
 
@@ -53,7 +53,7 @@ class SpendLimit:
         return (
             self.model in {None, call.model}
             and self.provider in {None, call.provider}
-            and self.metadata.items() <= metadata_of(call.request.headers).items()
+            and self.metadata.items() <= parse_metadata(call.request.headers).items()
         )
 
     def __str__(self) -> str:
@@ -83,7 +83,7 @@ class Policy:
 
     def concerns(self, call: Call) -> bool:
         """Whether a call comes under it."""
-        return self.metadata.items() <= metadata_of(call.request.headers).items()
+        return self.metadata.items() <= parse_metadata(call.request.headers).items()
 
 
 class _Budget:
@@ -114,7 +114,7 @@ class Spending:
         limits: Sequence[SpendLimit],
         policies: Sequence[Policy],
         models: Mapping[str, Model],
-        readings: Readings,
+        assumptions: Assumptions,
         clock: Clock = time.monotonic,
     ) -> None:
         self._limits = [
@@ -126,9 +126,9 @@ class Spending:
         ]
         self._budgets = [budget for _, budget in (*self._limits, *self._policies)]
         self._models = models
-        self._code = readings.spend_limit_code
+        self._code = assumptions.spend_limit_code
 
-    async def policies(self, call: Call, proceed: Proceed) -> Answer:
+    async def policies(self, call: Call, call_next: CallNext) -> Answer:
         """Reject a call that no policy allows, or whose policy has spent its budget."""
         concerning = [
             (policy, budget) for policy, budget in self._policies if policy.concerns(call)
@@ -140,18 +140,18 @@ class Spending:
             if policy.budget_usd is not None and budget.spent >= policy.budget_usd:
                 facts = {"bucket": policy.bucket, "spent": budget.spent, "limit": policy.budget_usd}
                 raise _rejection(429, "Spending limit exceeded", **facts)
-        return await proceed()
+        return await call_next()
 
-    async def limits(self, call: Call, proceed: Proceed) -> Answer:
+    async def limits(self, call: Call, call_next: CallNext) -> Answer:
         """Refuse a call whose limit is used up, and count what the others cost."""
         for limit, budget in self._limits:
             if limit.concerns(call) and budget.spent >= limit.usd:
                 raise refusal(call, self._code, rule=limit)
-        answer = await proceed()
-        return metered(answer, partial(self._account, call)) if self._budgets else answer
+        answer = await call_next()
+        return with_metering(answer, partial(self._account, call)) if self._budgets else answer
 
     def _account(self, call: Call, usage: Usage) -> None:
-        _, usd, _ = charge(call, usage, self._models)
+        _, usd, _ = price_call(call, usage, self._models)
         for budget in self._budgets:
             budget.account(call, usd)
 

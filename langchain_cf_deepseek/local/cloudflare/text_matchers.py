@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-Finder = Sequence[str] | Callable[[str], bool]
+TextMatcher = Sequence[str] | Callable[[str], bool]
 """Words, of which one in the text is enough, upper or lower case; or a function that decides."""
 
 
-def finds(finder: Finder, text: str) -> bool:
+def text_matches(finder: TextMatcher, text: str) -> bool:
     """Whether a finder finds something in a text."""
     if callable(finder):
         return finder(text)
     return any(word.casefold() in text.casefold() for word in finder)
 
 
-def texts_of(messages: Any) -> Iterator[str]:
+def message_texts(messages: Any) -> Iterator[str]:
     """Yield the texts of messages: content, parts of content, reasoning. Other shapes have none."""
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):

@@ -9,7 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, in_turn, outcome
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, first_success, outcome
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 BAD_FORMAT = 2019
@@ -30,16 +30,16 @@ def failed(answer: Answer) -> bool:
     return answer.status >= HTTPStatus.BAD_REQUEST and answer.origin != "gateway"
 
 
-async def universal(call: Call, proceed: Proceed) -> Answer:
+async def universal(call: Call, call_next: CallNext) -> Answer:
     """Try one entry after another; `cf-aig-step` tells which of them answered."""
     entries = call.request.body
     if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
         raise refusal(call, BAD_FORMAT)
     headers = call.request.headers
     tries = [
-        partial(_ask, call, proceed, step, entry, headers) for step, entry in enumerate(entries)
+        partial(_ask, call, call_next, step, entry, headers) for step, entry in enumerate(entries)
     ]
-    return await in_turn(call, tries, failed)
+    return await first_success(call, tries, failed)
 
 
 def _is_entry(entry: Any) -> bool:
@@ -52,7 +52,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 async def _ask(
-    call: Call, proceed: Proceed, step: int, entry: dict[str, Any], headers: dict[str, str]
+    call: Call, call_next: CallNext, step: int, entry: dict[str, Any], headers: dict[str, str]
 ) -> Answer:
     """Ask one provider. Its own headers beat those of the whole request."""
     config = {
@@ -64,4 +64,4 @@ async def _ask(
     call.rewrite(entry.get("query", {}), {**headers, **config, **own})
     call.endpoint = f"{entry['provider']}/{entry['endpoint'].lstrip('/')}"
     call.facts["cf-aig-step"] = str(step)
-    return await outcome(proceed)
+    return await outcome(call_next)

@@ -24,7 +24,7 @@ from deepseek_recipe import (
     ReqwestImageFetcher,
 )
 
-from langchain_cf_deepseek.local.cloudflare.fireworks import catalogue_chunks, catalogue_response
+from langchain_cf_deepseek.local.cloudflare.fireworks import fireworks_chunks, fireworks_response
 from langchain_cf_deepseek.local.deepseek.models import Model
 from langchain_cf_deepseek.local.deepseek.prompt_cache import PromptMemory, prompt_tokens
 from langchain_cf_deepseek.local.exchange import (
@@ -39,7 +39,7 @@ from langchain_cf_deepseek.local.exchange import (
 )
 from langchain_cf_deepseek.local.faults.error_bodies import deepseek_refusal
 from langchain_cf_deepseek.local.simulated_model.inference import Inference, generate, render
-from langchain_cf_deepseek.local.simulated_model.replies import Reply, pretend
+from langchain_cf_deepseek.local.simulated_model.replies import Reply, simulated_reply
 
 Passback = Literal["off", "pro-like", "strict"]
 UsageChunk = Literal["deepseek", "catalogue"]
@@ -83,14 +83,14 @@ class DeepSeek:
         if call.endpoint == "models":
             return self._model_list()
         inference = self._inference(call)
-        catalogue = self._in_catalogue_form(call)
+        catalogue = self._as_fireworks(call)
         if inference.request.stream:
             return Answer(200, self._stream(inference, catalogue), EVENT_STREAM)
         response = _whole(inference)
-        body = dump(catalogue_response(response) if catalogue else response)
+        body = dump(fireworks_response(response) if catalogue else response)
         return Answer(200, b"\n" * self._keep_alive + body)
 
-    def _in_catalogue_form(self, call: Call) -> bool:
+    def _as_fireworks(self, call: Call) -> bool:
         if not call.on_rest_host:
             return False
         if self._usage_chunk is not None:
@@ -117,7 +117,7 @@ class DeepSeek:
             raise deepseek_refusal(400, NO_PREFIX)
         name = chat.model
         model = self._models.get(name)
-        if model is None and call.elsewhere:
+        if model is None and call.not_deepseek:
             model = Model(name, ModelVersion.DeepseekV41Flash)
         if model is None:
             names = ", ".join(self._current_names())
@@ -136,8 +136,8 @@ class DeepSeek:
         user_id = _user_id(call)
         scripted = call.replies.popleft() if call.replies else None
         if scripted is None:
-            reply = pretend(request.conversation)
-            cached_tokens = self._prompts.hit_tokens(prompt, user_id)
+            reply = simulated_reply(request.conversation)
+            cached_tokens = self._prompts.cached_tokens(prompt, user_id)
         else:
             reply, cached_tokens = scripted, scripted.cached_tokens
         return Inference(
@@ -187,7 +187,7 @@ def _chunks(inference: Inference, catalogue: bool) -> Iterator[bytes]:
     if inference.reply.finish_reason is None and not catalogue:
         return (text.encode() for text in texts)
     chunks = (_finished(json.loads(text), inference.reply) for text in texts)
-    return map(dump, catalogue_chunks(chunks) if catalogue else chunks)
+    return map(dump, fireworks_chunks(chunks) if catalogue else chunks)
 
 
 def _whole(inference: Inference) -> dict[str, Any]:

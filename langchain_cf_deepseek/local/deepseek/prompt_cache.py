@@ -26,7 +26,7 @@ class PromptMemory:
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, None] = OrderedDict()
 
-    def hit_tokens(self, prompt: str, user_id: str) -> int:
+    def cached_tokens(self, prompt: str, user_id: str) -> int:
         """Count the tokens that an earlier prompt began with, and remember this prompt."""
         digest = blake2b(user_id.encode(), digest_size=16)
         seen = 0

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, Stream, dump
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Stream, dump
 from langchain_cf_deepseek.local.faults.error_bodies import deepseek_body
 from langchain_cf_deepseek.local.faults.specification import Fault
 from langchain_cf_deepseek.local.http.events import EventSplitter
@@ -25,12 +25,12 @@ KEEP_ALIVE_INTERVAL = 0.05
 
 
 @dataclass
-class _Ordered:
+class _QueuedFault:
     fault: Fault
     seen: int = 0
     struck: int = 0
 
-    def strikes(self) -> bool:
+    def applies_to(self) -> bool:
         self.seen += 1
         if self.fault.share is None:
             hit = True
@@ -50,26 +50,26 @@ class FaultQueue:
     """The faults ordered; the first one that strikes is the one committed."""
 
     def __init__(self) -> None:
-        self._ordered: list[_Ordered] = []
+        self._ordered: list[_QueuedFault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
         """Order a fault."""
         with self._lock:
-            self._ordered.append(_Ordered(fault))
+            self._ordered.append(_QueuedFault(fault))
 
     def _next(self) -> Fault | None:
         with self._lock:
-            fault = next((entry.fault for entry in self._ordered if entry.strikes()), None)
+            fault = next((entry.fault for entry in self._ordered if entry.applies_to()), None)
             self._ordered = [entry for entry in self._ordered if not entry.spent]
         return fault
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Commit the next fault, or let the call proceed."""
         fault = self._next()
         if fault is None:
-            return await proceed()
-        answer = fault.answer() if fault.replaces else await proceed()
+            return await call_next()
+        answer = fault.answer() if fault.replaces else await call_next()
         # The answer is made before: whoever waits no longer must not take a later scripted reply.
         await asyncio.sleep(fault.delay)
         for name, value in fault.headers.items():
@@ -78,33 +78,33 @@ class FaultQueue:
                 call.facts[name.lower()] = value
         if fault.content_type is not None:
             answer.content_type = fault.content_type
-        return _damaged(answer, fault, call)
+        return _apply_fault(answer, fault, call)
 
 
-def _damaged(answer: Answer, fault: Fault, call: Call) -> Answer:
+def _apply_fault(answer: Answer, fault: Fault, call: Call) -> Answer:
     body = answer.body
     if isinstance(body, bytes):
         if fault.finish_reason is not None:
-            body = _refinished(body, fault.finish_reason)
+            body = _with_finish_reason(body, fault.finish_reason)
         if fault.then == "error_event":
             body = dump(_error_event(fault))
         elif fault.then == "bad_json":
             body = body[: len(body) // 2]
         elif fault.then is not None:
-            body = _broken_body(body, fault, call)
+            body = _break_body(body, fault, call)
     else:
-        body = _broken_stream(_events(body), fault, call)
+        body = _break_stream(_events(body), fault, call)
     answer.body = body if fault.split is None else _split(body, fault.split)
     return answer
 
 
-async def _broken_stream(events: Stream, fault: Fault, call: Call) -> Stream:
+async def _break_stream(events: Stream, fault: Fault, call: Call) -> Stream:
     sent = 0
     async with aclosing(events):
         async for event in events:
             broken = event
             if fault.finish_reason is not None:
-                broken = _refinished(event, fault.finish_reason)
+                broken = _with_finish_reason(event, fault.finish_reason)
             if not event.startswith(b":"):
                 if fault.then is not None and sent == fault.after_chunks:
                     if fault.then == "bad_json":
@@ -121,7 +121,7 @@ async def _broken_stream(events: Stream, fault: Fault, call: Call) -> Stream:
             yield broken
 
 
-async def _broken_body(body: bytes, fault: Fault, call: Call) -> Stream:
+async def _break_body(body: bytes, fault: Fault, call: Call) -> Stream:
     middle = 0 if fault.then == "keep_alive" else len(body) // 2
     yield body[:middle]
     async for piece in _pause(fault, call, b"\n"):
@@ -172,7 +172,7 @@ def _error_event(fault: Fault) -> Any:
     return deepseek_body("Internal server error", "server_error", "internal_error")
 
 
-def _refinished(data: bytes, reason: str) -> bytes:
+def _with_finish_reason(data: bytes, reason: str) -> bytes:
     """Exchange the finish reason in a JSON body, or in one event of a stream."""
     lead, start, rest = data.partition(b"{")
     try:

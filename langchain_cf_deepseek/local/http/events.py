@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import parsed
+from langchain_cf_deepseek.local.exchange import parse_json
 
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
@@ -26,7 +26,7 @@ class EventSplitter:
             yield event
 
 
-def payload_of(event: bytes) -> dict[str, Any]:
+def event_payload(event: bytes) -> dict[str, Any]:
     """The JSON object in an event, or an empty one."""
-    payload = parsed(event.partition(b"data:")[2])
+    payload = parse_json(event.partition(b"data:")[2])
     return payload if isinstance(payload, dict) else {}

@@ -9,7 +9,7 @@ from typing import Any
 JSON = dict[str, Any]
 
 
-def assembled(stream: bytes) -> JSON:
+def assemble_completion(stream: bytes) -> JSON:
     """Return the chat completion that an event stream spells, as far as it came.
 
     Raises:

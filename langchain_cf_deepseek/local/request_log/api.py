@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from langchain_cf_deepseek.local.cloudflare.admission import Settings
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, json_answer
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, json_answer
 from langchain_cf_deepseek.local.faults.error_bodies import rest_refusal
 from langchain_cf_deepseek.local.request_log.entries import Body, Log
 from langchain_cf_deepseek.local.request_log.filters import refuse
-from langchain_cf_deepseek.local.request_log.queries import read_deletion, read_list
+from langchain_cf_deepseek.local.request_log.queries import parse_delete_query, parse_list_query
 from langchain_cf_deepseek.local.request_log.store import Logs
 
 JSON = dict[str, Any]
@@ -47,27 +47,27 @@ class LogsAPI:
             ("GET", "/response"): lambda _, log: _stored(log.response, "Response"),
         }
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Answer a call about logs, and let every other one proceed."""
         path = _PATH.fullmatch(call.endpoint)
         if path is None or path["account"] != self._settings.account_id:
-            return await proceed()
+            return await call_next()
         if path["gateway"] not in {self._settings.gateway_id, "default"}:
             raise rest_refusal(404, (NOT_FOUND, "Gateway not found"))
         method = call.request.method
         if path["id"] is None:
             if method not in self._of_all:
-                return await proceed()
+                return await call_next()
             return self._of_all[method](call, path["gateway"])
         if (method, path["part"]) not in self._of_one:
-            return await proceed()
+            return await call_next()
         for log in self._logs.of(path["gateway"]):
             if log.row["id"] == path["id"]:
                 return self._of_one[method, path["part"]](call, log)
         raise rest_refusal(404, (NOT_FOUND, "Log not found"))
 
     def _list(self, call: Call, gateway: str) -> Answer:
-        query = read_list(call.request.query)
+        query = parse_list_query(call.request.query)
         found = query.matches(self._logs.of(gateway))
         page = query.paged(found)
         info = {
@@ -79,7 +79,7 @@ class LogsAPI:
         return _success([log.row for log in page], result_info=info)
 
     def _delete(self, call: Call, gateway: str) -> Answer:
-        query = read_deletion(call.request.query)
+        query = parse_delete_query(call.request.query)
         self._logs.remove(query.paged(query.matches(self._logs.of(gateway))))
         return _success({})
 

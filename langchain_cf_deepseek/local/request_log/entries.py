@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from langchain_cf_deepseek.local.cloudflare.metadata import metadata_of
-from langchain_cf_deepseek.local.cloudflare.metering import charge
+from langchain_cf_deepseek.local.cloudflare.metadata import parse_metadata
+from langchain_cf_deepseek.local.cloudflare.metering import price_call
 from langchain_cf_deepseek.local.cloudflare.prices import Usage, usage_of
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, dump, parsed
-from langchain_cf_deepseek.local.http.stream_assembly import assembled
+from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, dump, parse_json
+from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
 
 JSON = dict[str, Any]
 
@@ -54,7 +54,7 @@ class Log:
         return sum(len(body.data) for body in (self.request, self.response) if body is not None)
 
 
-class Begun:
+class PendingLogEntry:
     """A call that is under way."""
 
     def __init__(self, call: Call) -> None:
@@ -87,7 +87,7 @@ class Begun:
             "cached": call.facts.get("cf-aig-cache-status") == "HIT",
             "model": call.model,
             "model_type": None,
-            "metadata": metadata_of(headers),
+            "metadata": parse_metadata(headers),
             "feedback": None,
             "score": None,
             "request_type": None,
@@ -97,7 +97,7 @@ class Begun:
             "authentication": "cf-aig-authorization" in headers,
             "wholesale": call.billed,
             "compatibilityMode": call.routing == "compat",
-            "dlp_action": (parsed(call.facts.get("cf-aig-dlp", "")) or {}).get("action"),
+            "dlp_action": (parse_json(call.facts.get("cf-aig-dlp", "")) or {}).get("action"),
         }
         log = Log(call.gateway or "default", row | self._price(row, usage_of(completion), models))
         payload = headers.get("cf-aig-collect-log-payload") != "false"
@@ -108,7 +108,7 @@ class Begun:
 
     def _price(self, row: JSON, usage: Usage, models: Mapping[str, Model]) -> JSON:
         """Tell who served the call, the tokens, and the cost: none for a refusal or a HIT."""
-        provider, dollars, custom = charge(self._call, usage, models)
+        provider, dollars, custom = price_call(self._call, usage, models)
         if not row["success"] or row["cached"]:
             dollars, custom = 0.0, False
         return {
@@ -133,12 +133,12 @@ def _provider(call: Call) -> str:
 def _read(answer: Answer, raw: bytes) -> tuple[JSON, Body]:
     """Return the chat completion of an answer, `{}` where it is none, and the body to be stored."""
     if EVENT_STREAM not in (answer.content_type or ""):
-        completion = parsed(raw)
+        completion = parse_json(raw)
         is_json = completion is not None
         body = Body(raw, "application/json" if is_json else answer.content_type)
         return completion if isinstance(completion, dict) else {}, body
     try:
-        completion = assembled(raw)
+        completion = assemble_completion(raw)
     except (AttributeError, KeyError, IndexError, TypeError):
         # An upstream may stream anything: what makes no answer is stored as it came.
         return {}, Body(raw, answer.content_type)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from operator import eq, ge, gt, le, lt
 from typing import Any, NoReturn
 
-from langchain_cf_deepseek.local.exchange import parsed
+from langchain_cf_deepseek.local.exchange import parse_json
 from langchain_cf_deepseek.local.faults.error_bodies import rest_refusal
 
 JSON = dict[str, Any]
@@ -140,7 +140,7 @@ class Filter:
         return found != self.negated
 
 
-def read_filters(pairs: Pairs) -> list[Filter]:
+def parse_filters(pairs: Pairs) -> list[Filter]:
     """Return the filters of a query; raises `RefusedError` with code 7001."""
     given = dict(pairs)
     filters = [
@@ -168,7 +168,7 @@ def _spelled(pairs: Pairs) -> Iterator[JSON]:
     parts: dict[str, list[str]] = {}
     for name, value in pairs:
         parts.setdefault(name, []).append(value)
-    for listed in map(parsed, parts.get("filters", ())):
+    for listed in map(parse_json, parts.get("filters", ())):
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             refuse("filters: expected an array of objects")
         yield from listed

@@ -14,7 +14,7 @@ from langchain_cf_deepseek.local.request_log.filters import (
     contains,
     number,
     one_of,
-    read_filters,
+    parse_filters,
     refuse,
 )
 
@@ -62,14 +62,14 @@ class Query:
         return fact is not None, fact or 0, log.row["id"]
 
 
-def read_list(query: str) -> Query:
+def parse_list_query(query: str) -> Query:
     """Read the query string of a list; raises `RefusedError` with code 7001."""
     pairs = parse_qsl(query)
     page = _count(pairs, "page", 1)
     return _read(pairs, _ORDERS, page, _count(pairs, "per_page", PER_PAGE, MAX_PER_PAGE))
 
 
-def read_deletion(query: str) -> Query:
+def parse_delete_query(query: str) -> Query:
     """Read the query string of a deletion; raises `RefusedError` with code 7001."""
     pairs = parse_qsl(query)
     return _read(pairs, _DELETE_ORDERS, 1, _count(pairs, "limit", MAX_DELETED, MAX_DELETED))
@@ -79,7 +79,7 @@ def _read(pairs: Pairs, orders: Sequence[str], page: int, per_page: int) -> Quer
     given = dict(pairs)
     direction = given.get("order_by_direction", given.get("direction", "desc"))
     return Query(
-        filters=read_filters(pairs),
+        filters=parse_filters(pairs),
         search=given.get("search", ""),
         order_by=one_of(orders, given.get("order_by", "created_at")),
         descending=one_of(_DIRECTIONS, direction) == "desc",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, Proceed, RefusedError, Stream
-from langchain_cf_deepseek.local.request_log.entries import Begun, Log
+from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError, Stream
+from langchain_cf_deepseek.local.request_log.entries import Log, PendingLogEntry
 
 MAX_LOGS = 10_000
 MAX_STORED_BYTES = 100_000_000
@@ -54,25 +54,25 @@ class Logs:
                 if self._logs.pop(log.row["id"], None):
                     self._stored_bytes -= log.stored_bytes
 
-    async def step(self, call: Call, proceed: Proceed) -> Answer:
+    async def step(self, call: Call, call_next: CallNext) -> Answer:
         """Log what comes of a call, a refusal too; a stream when it has ended."""
         if call.request.headers.get("cf-aig-collect-log") == "false":
-            return await proceed()
-        begun = Begun(call)
+            return await call_next()
+        begun = PendingLogEntry(call)
         try:
-            return self._followed(begun, await proceed())
+            return self._followed(begun, await call_next())
         except RefusedError as refused:
             self._followed(begun, refused.answer)
             raise
 
-    def _followed(self, begun: Begun, answer: Answer) -> Answer:
+    def _followed(self, begun: PendingLogEntry, answer: Answer) -> Answer:
         if isinstance(answer.body, bytes):
             self._keep(begun.ended(answer, answer.body, self._models))
         else:
             answer.body = self._tee(begun, answer, answer.body)
         return answer
 
-    async def _tee(self, begun: Begun, answer: Answer, body: Stream) -> Stream:
+    async def _tee(self, begun: PendingLogEntry, answer: Answer, body: Stream) -> Stream:
         pieces: list[bytes] = []
         try:
             async with aclosing(body):

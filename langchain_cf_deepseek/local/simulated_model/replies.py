@@ -69,7 +69,7 @@ class Reply:
         object.__setattr__(self, "tool_calls", calls)
 
 
-def pretend(conversation: Conversation) -> Reply:
+def simulated_reply(conversation: Conversation) -> Reply:
     """Answer a conversation."""
     return _Turn(conversation).reply()
 
@@ -255,10 +255,10 @@ def _results(messages: Sequence[Message]) -> list[_Result]:
 
 def _parsed_object(text: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text)
+        parse_json = json.loads(text)
     except ValueError:
         return {}
-    return parsed if isinstance(parsed, dict) else {}
+    return parse_json if isinstance(parse_json, dict) else {}
 
 
 def _size(data_url: str | None) -> str:
