@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from langchain_cf_deepseek._surrogates import join_json_surrogates
+
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
 _DECODER = json.JSONDecoder(strict=False)
@@ -17,7 +19,7 @@ def read_json(text: str) -> Any:
     Raises:
         ValueError: There is none, or it is not whole.
     """
-    for place in _candidates(text):
+    for place in _candidates(join_json_surrogates(text)):
         start = json_start(place)
         try:
             return _DECODER.raw_decode(place, start)[0] if start >= 0 else json.loads(place)

@@ -28,6 +28,7 @@ from langchain_cf_deepseek._api.content_parts import (
     user_content,
 )
 from langchain_cf_deepseek._json import encoding_error_message
+from langchain_cf_deepseek._surrogates import join_json_surrogates
 from langchain_cf_deepseek._warnings import warn_once
 
 UNKNOWN_KEYS = "deepseek"
@@ -231,7 +232,7 @@ def _tool_calls(message: AIMessage, answered: Collection[str]) -> list[dict[str,
     # What the model wrote goes back as it wrote it, even where it could not be parsed; where nobody
     # answered it, it was no call, and DeepSeek would wait for its result for ever.
     calls += [
-        _tool_call(call["id"], call["name"], call["args"] or "")
+        _tool_call(call["id"], call["name"], join_json_surrogates(call["args"] or ""))
         for call in message.invalid_tool_calls
         if call["id"] in answered
     ]
@@ -240,16 +241,10 @@ def _tool_calls(message: AIMessage, answered: Collection[str]) -> list[dict[str,
 
 def _arguments(tool: str, args: Any) -> str:
     try:
-        text = json.dumps(args, ensure_ascii=False)
+        return json.dumps(args, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         msg = f"the tool call {tool!r}: {encoding_error_message(args, 'args')}"
         raise ValueError(msg) from None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # In JSON of its own, half a surrogate pair travels escaped, as the model wrote it.
-        return json.dumps(args)
-    return text
 
 
 def _tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:

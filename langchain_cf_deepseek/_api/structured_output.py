@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import override
 
 from langchain_cf_deepseek._api.json_text import json_start, read_json
+from langchain_cf_deepseek._surrogates import JsonSurrogateJoiner
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
 
@@ -290,7 +291,7 @@ def _partial_json(text: str) -> Any:
     if start < 0:
         return None
     try:
-        return parse_partial_json(text[start:])
+        return parse_partial_json(JsonSurrogateJoiner().feed(text[start:]))
     except ValueError:
         return None
 

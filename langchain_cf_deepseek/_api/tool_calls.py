@@ -19,7 +19,7 @@ from langchain_core.messages.tool import (
     tool_call_chunk,
 )
 
-from langchain_cf_deepseek._surrogates import SurrogateJoiner
+from langchain_cf_deepseek._surrogates import JsonSurrogateJoiner, join_json_surrogates
 
 _NO_ARGUMENTS = ("", "null")
 
@@ -37,6 +37,7 @@ class CollectedCall:
     server_id: str | None
     name: str = ""
     arguments: str = ""
+    """The arguments as the server wrote them, to recognize them when they are repeated."""
 
     is_object: bool = False
     """Whether the arguments came as a JSON object instead of a text of one."""
@@ -44,7 +45,7 @@ class CollectedCall:
     unsent: str = ""
     """Arguments not yet handed on in a chunk."""
 
-    joiner: SurrogateJoiner = field(default_factory=SurrogateJoiner)
+    joiner: JsonSurrogateJoiner = field(default_factory=JsonSurrogateJoiner)
 
     def parsed_arguments(self, *, is_cut: bool) -> dict[str, Any] | None:
         """Return the arguments; `None` where they are not a JSON object.
@@ -57,7 +58,7 @@ class CollectedCall:
             return {} if self.is_object or not is_cut else None
         try:
             # Like LangChain's own parser: models write line breaks unescaped now and then.
-            arguments = json.loads(self.arguments, strict=False)
+            arguments = json.loads(join_json_surrogates(self.arguments), strict=False)
         except (ValueError, RecursionError):
             return None
         return arguments if isinstance(arguments, dict) else None
@@ -71,11 +72,11 @@ class CollectedCall:
             # Some servers send an empty object first and the text of the real one after it.
             text = json.dumps(arguments, ensure_ascii=False) if arguments else ""
         elif arguments is None or isinstance(arguments, str):
-            text = self.joiner.feed(arguments or "")
+            text = arguments or ""
         else:
             text = json.dumps(arguments)
         self.arguments += text
-        self.unsent += text
+        self.unsent += self.joiner.feed(text)
 
     def pop_unsent(self) -> str:
         """Return the arguments to hand on now.
@@ -155,10 +156,9 @@ class ToolCallCollector:
                 whole.append(tool_call(name=call.name, args=arguments, id=call.id))
             else:
                 error = "no name" if not call.name else "the arguments are not a JSON object"
+                args = join_json_surrogates(call.arguments)
                 broken.append(
-                    invalid_tool_call(
-                        name=call.name or None, args=call.arguments, id=call.id, error=error
-                    )
+                    invalid_tool_call(name=call.name or None, args=args, id=call.id, error=error)
                 )
         return whole, broken
 

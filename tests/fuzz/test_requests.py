@@ -155,7 +155,7 @@ def _sent(*messages: BaseMessage, **parameters: Any) -> dict[str, Any]:
                     {
                         "type": "function",
                         "id": "a",
-                        "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'},
+                        "function": {"name": "f", "arguments": '{"x": "\ufffd"}'},
                     }
                 ],
             },
