@@ -40,18 +40,15 @@ class SurrogateJoiner:
         return join_surrogates(half)
 
 
-# The escapes of a JSON text. `open` ends the text, and more can follow that belongs to it.
+# The escapes of a JSON text. An `open` one is at its end, and more that belongs to it can follow.
 _JSON_ESCAPE = re.compile(
     r"""\\(?:
-        u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}
-      | (?P<open>(?:
-            u[dD][89abAB][\da-fA-F]{2}(?:\\(?:u(?:[dD](?:[c-fC-F][\da-fA-F]?)?)?)?)?
-          | u(?:[dD](?:[89a-fA-F][\da-fA-F]?)?)?
-        )?)\Z
-      | (?P<lone>u[dD][89a-fA-F][\da-fA-F]{2})
+        ud[89ab]..\\ud[c-f]..
+      | (?P<open>(?:ud[89ab]..(?:\\(?:u.{0,3})?)?|u.{0,3})?)\Z
+      | (?P<lone>ud[89a-f][0-9a-f]{2})
       | .
     )""",
-    re.DOTALL | re.VERBOSE,
+    re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
 
 
