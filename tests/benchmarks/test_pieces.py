@@ -68,8 +68,8 @@ def test_events_become_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -
 
     def chunks() -> list[ChatGenerationChunk]:
         reader = ResponseReader(as_blocks=as_blocks)
-        reader.begin(_response(200), {"model": "deepseek-flash"})
-        with reader.kept():
+        reader.start_response(_response(200), {"model": "deepseek-flash"})
+        with reader.attach_partial_message():
             read = [reader.chunk(event) for event in sent]
         return [chunk for chunk in [*read, reader.closing_chunk()] if chunk]
 

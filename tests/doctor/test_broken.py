@@ -346,8 +346,7 @@ def test_a_cut_stream_fails_alone(gateway: LocalGateway, doctor: Doctor) -> None
     gateway.fault(AFTER_THE_FIRST)
     gateway.fault(then="cut")
     found = (
-        "The connection (status 200, log id LOG-ID): the response ended before its finish "
-        "reason came."
+        "The connection (status 200, log id LOG-ID): the response ended before its finish reason."
     )
     assert doctor(gateway.environment()) == (
         1,
