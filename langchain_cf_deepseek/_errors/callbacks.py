@@ -1,12 +1,13 @@
-"""What LangChain's callbacks are told of a call that was billed and failed.
+"""Reports failed but billed calls to LangChain's callbacks.
 
-LangChain tells its usage callbacks of successful calls only, and shows tracers the HTTP response of
-a failed `invoke` without the tokens in it.
+LangChain's usage callbacks count successful calls only, and its tracers get the HTTP response of a
+failed `invoke` without the tokens in it.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
+from weakref import WeakSet
 
 from langchain_core.callbacks import CallbackManager, Callbacks, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessageChunk
@@ -14,10 +15,13 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
+_counted_errors: WeakSet[CFDeepSeekError] = WeakSet()
+"""Those whose tokens are counted: an error of `invoke` can pass through `stream` as well."""
+
 
 @contextmanager
 def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
-    """Count the tokens of a call that fails with LangChain's usage callbacks.
+    """If a call fails, have LangChain's usage callbacks count its tokens.
 
     Args:
         call: The callbacks of the call.
@@ -26,9 +30,8 @@ def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
     try:
         yield
     except CFDeepSeekError as error:
-        # `stream` may call `invoke`: the first to know counts.
-        if error.raw_message and error.usage_metadata and not error._is_usage_reported:  # noqa: SLF001
-            error._is_usage_reported = True  # noqa: SLF001
+        if error.raw_message and error.usage_metadata and error not in _counted_errors:
+            _counted_errors.add(error)
             result = LLMResult(generations=[[ChatGeneration(message=error.raw_message)]])
             for handler in CallbackManager.configure(call, model).handlers:
                 if isinstance(handler, UsageMetadataCallbackHandler):
@@ -37,10 +40,10 @@ def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
 
 
 class ReportedStream:
-    """An async stream whose failure is reported.
+    """An async stream whose failure is reported to usage callbacks.
 
-    No generator: at the end of an event loop all generators are closed at once, and one around
-    another would close it twice.
+    Not a generator: at the end of an event loop all generators are closed at once, so a generator
+    that wraps another would close it twice.
     """
 
     def __init__(
@@ -58,28 +61,28 @@ class ReportedStream:
             return await anext(self._chunks)
 
     async def aclose(self) -> None:
-        """End the stream."""
+        """Close the stream."""
         if isinstance(self._chunks, AsyncGenerator):
             await self._chunks.aclose()
 
 
 @contextmanager
 def message_traced(run_manager: Any) -> Iterator[None]:
-    """Show tracers the message of an `invoke` that fails, as LangChain does for a stream.
+    """If `invoke` fails, pass its message to tracers, as LangChain does for a stream.
 
     Args:
-        run_manager: LangChain's manager of the run, which it tells of the failure afterwards.
+        run_manager: LangChain's manager of the run, whose `on_llm_error` is called afterwards.
     """
     try:
         yield
     except CFDeepSeekError as error:
         if run_manager is not None and error.raw_message:
             generation = ChatGeneration(message=error.raw_message)
-            tell = run_manager.on_llm_error
+            original = run_manager.on_llm_error
 
             def on_llm_error(failure: BaseException, *, response: LLMResult, **kwargs: Any) -> Any:
                 response = LLMResult(generations=[[generation], *response.generations])
-                return tell(failure, response=response, **kwargs)
+                return original(failure, response=response, **kwargs)
 
             run_manager.on_llm_error = on_llm_error
         raise
