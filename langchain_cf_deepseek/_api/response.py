@@ -23,7 +23,7 @@ from langchain_cf_deepseek._api.accumulation import Accumulation, Content, Delta
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
 from langchain_cf_deepseek._api.completeness import find_defect
 from langchain_cf_deepseek._api.messages import REASONING_KEY, UNKNOWN_KEYS
-from langchain_cf_deepseek._errors.rules import error_for_response, error_from_response
+from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekError,
@@ -243,7 +243,7 @@ class ResponseReader:
         with self._typed_errors():
             flaw = find_defect(self._came, self._request_body, wants_call=self._wants_call)
         if flaw:
-            error = error_for_response(
+            error = build_error(
                 flaw.error, flaw.message, self._response, origin=flaw.origin, hint=flaw.hint
             )
             raise self._completed(error)
@@ -273,7 +273,7 @@ class ResponseReader:
 
     def _malformed(self, cause: Exception) -> CFDeepSeekError:
         message = f"the response is not of the shape that DeepSeek documents ({cause!r:.300})"
-        return self._completed(error_for_response(CFDeepSeekAPIError, message, self._response))
+        return self._completed(build_error(CFDeepSeekAPIError, message, self._response))
 
     def _message(self) -> AIMessage:
         """Return the message as far as it came, cut and broken calls apart."""
