@@ -39,8 +39,8 @@ def encoding_error_message(value: Any, path: str = "") -> str:
         key, value = culprit
         path += f"[{key}]" if isinstance(key, int) else f".{key}"
     # Python refuses to format such a number.
-    shown = "so long a number" if isinstance(value, int) else reprlib.repr(value)
-    return f"`{path.removeprefix('.')}` cannot be sent: JSON in UTF-8 has no form for {shown}."
+    shown = "a number of this length" if isinstance(value, int) else reprlib.repr(value)
+    return f"`{path.removeprefix('.')}` cannot be sent: JSON in UTF-8 cannot represent {shown}."
 
 
 def json_text(value: Any) -> str:

@@ -36,9 +36,9 @@ def is_credential_header(name: str) -> bool:
 
 
 def extract_and_mask_secrets(request: Any) -> list[str]:
-    """Return the credentials in a request's headers, and mask them there.
+    """Return the credentials in the headers of a sent request, and mask them there.
 
-    For a request that was sent: every exception of the HTTP library and of the SDK refers to it.
+    Every exception of the HTTP library and of the SDK refers to the request.
     """
     secrets = []
     for name, value in request.headers.items():

@@ -81,7 +81,7 @@ def is_error(event: object) -> bool:
 
 
 def _has_error(body: Mapping[str, Any]) -> bool:
-    return body.get("success") is False or any(map(_is_nonempty, _error_fields(body)))
+    return body.get("success") is False or any(map(_reports_error, _error_fields(body)))
 
 
 def _error_fields(body: Mapping[str, Any]) -> Iterator[Any]:
@@ -89,7 +89,7 @@ def _error_fields(body: Mapping[str, Any]) -> Iterator[Any]:
     yield body.get("errors")
 
 
-def _is_nonempty(value: Any) -> bool:
+def _reports_error(value: Any) -> bool:
     """Return whether an `error` field reports one: some servers send it empty in every chunk."""
     return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
@@ -151,7 +151,7 @@ def _read_mapping(body: Mapping[str, Any]) -> ErrorReport:
 
 
 def _describe_without_text(body: Mapping[str, Any]) -> str:
-    error = next(filter(_is_nonempty, _error_fields(body)), None)
+    error = next(filter(_reports_error, _error_fields(body)), None)
     if error is not None:
         return str(error)
     if body.get("success") is False:

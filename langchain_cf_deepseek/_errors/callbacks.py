@@ -16,16 +16,16 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
 _counted_errors: WeakSet[CFDeepSeekError] = WeakSet()
-"""Those whose tokens are counted: an error of `invoke` can pass through `stream` as well."""
+"""Errors whose tokens are counted: one of `invoke` can pass through `stream` as well."""
 
 
 @contextmanager
-def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
+def usage_reported(call_callbacks: Callbacks, model_callbacks: Callbacks) -> Iterator[None]:
     """If a call fails, have LangChain's usage callbacks count its tokens.
 
     Args:
-        call: The callbacks of the call.
-        model: The callbacks of the model.
+        call_callbacks: The callbacks of the call.
+        model_callbacks: The callbacks of the model.
     """
     try:
         yield
@@ -33,7 +33,7 @@ def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
         if error.raw_message and error.usage_metadata and error not in _counted_errors:
             _counted_errors.add(error)
             result = LLMResult(generations=[[ChatGeneration(message=error.raw_message)]])
-            for handler in CallbackManager.configure(call, model).handlers:
+            for handler in CallbackManager.configure(call_callbacks, model_callbacks).handlers:
                 if isinstance(handler, UsageMetadataCallbackHandler):
                     handler.on_llm_end(result)
         raise
@@ -47,11 +47,14 @@ class ReportedStream:
     """
 
     def __init__(
-        self, chunks: AsyncIterator[AIMessageChunk], call: Callbacks, model: Callbacks
+        self,
+        chunks: AsyncIterator[AIMessageChunk],
+        call_callbacks: Callbacks,
+        model_callbacks: Callbacks,
     ) -> None:
-        """Wrap a stream; `call` and `model` as in `usage_reported`."""
+        """Wrap a stream; the callbacks are those of `usage_reported`."""
         self._chunks = chunks
-        self._callbacks = call, model
+        self._callbacks = call_callbacks, model_callbacks
 
     def __aiter__(self) -> Self:
         return self

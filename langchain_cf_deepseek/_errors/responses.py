@@ -103,7 +103,7 @@ def build_error(
 ) -> CFDeepSeekError:
     """Build the error for a response that arrived but is incomplete or not a valid completion.
 
-    Of the response's text it holds only `partial`. Masks the credentials of the request.
+    The error holds no text of the response but `partial`. Masks the credentials of the request.
     """
     secrets = extract_and_mask_secrets(response.request)
     masked = response_without_credentials(response, "", secrets)

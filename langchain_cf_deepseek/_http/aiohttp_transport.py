@@ -75,7 +75,7 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
             self._finalizer = weakref.finalize(self, _close_abandoned, connector, loop)
         timeouts = request.extensions.get("timeout", {})
         content = await request.aread()
-        with _library_errors():
+        with _convert_errors():
             response = await self._session.request(
                 request.method,
                 yarl.URL(str(request.url), encoded=True),
@@ -130,7 +130,7 @@ class _Body(http.AsyncByteStream):  # type: ignore[misc]
     async def __aiter__(self) -> AsyncIterator[bytes]:
         content = self._response.content
         seconds = self._timeouts.get("read")
-        with _library_errors():
+        with _convert_errors():
             try:
                 while not content.at_eof():
                     piece = content.read_nowait()
@@ -157,7 +157,7 @@ async def _split(content: bytes) -> AsyncIterator[bytes]:
 
 
 @contextmanager
-def _library_errors() -> Iterator[None]:
+def _convert_errors() -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientError, OSError) as error:

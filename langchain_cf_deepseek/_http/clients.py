@@ -301,7 +301,7 @@ def _is_tls_loaded() -> bool:
 
 
 def _load_tls() -> None:
-    """Read certificates and modules from disk, which must not block an event loop."""
+    """Load the certificates and aiohttp: reading from disk must not block an event loop."""
     _create_async_transport()
 
 
