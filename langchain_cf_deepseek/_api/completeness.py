@@ -11,7 +11,7 @@ from typing import Any
 from langchain_cf_deepseek._api.accumulation import SUCCESSFUL_FINISHES, Accumulation
 from langchain_cf_deepseek._api.json_text import is_whole_json, json_start
 from langchain_cf_deepseek._api.leaked_tool_calls import contains_leaked_tool_call
-from langchain_cf_deepseek._errors.hints import TRY_AGAIN
+from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekContentBlockedError,

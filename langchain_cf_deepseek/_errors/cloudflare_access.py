@@ -14,6 +14,19 @@ from langchain_cf_deepseek._errors.decoding import is_html, remove_control_chara
 SERVICE_TOKEN_HEADERS = ("CF-Access-Client-Id", "CF-Access-Client-Secret")
 """The request headers that hold a service token, with which a program authenticates."""
 
+_SERVICE_TOKEN = " and ".join(f"`{name}`" for name in SERVICE_TOKEN_HEADERS)
+
+SEND_SERVICE_TOKEN = (
+    f"The address is behind Cloudflare Access: set a service token as {_SERVICE_TOKEN} in "
+    "`default_headers`."
+)
+
+CHECK_SERVICE_TOKEN = (
+    f"The address is behind Cloudflare Access: check that the service token ({_SERVICE_TOKEN} in "
+    "`default_headers`) is valid, and that a Service Auth policy of the Access application accepts "
+    "it."
+)
+
 _LOGIN_ADDRESS = re.compile(
     r"(https?:)?//([\w-]+\.)*cloudflareaccess\.com([/:?#]|$)|.*/cdn-cgi/access/", re.IGNORECASE
 )

@@ -19,9 +19,9 @@ from langchain_cf_deepseek._errors.bodies import (
 )
 from langchain_cf_deepseek._errors.cloudflare_access import read_refusal, sends_service_token
 from langchain_cf_deepseek._errors.decoding import parse_error_body
-from langchain_cf_deepseek._errors.hints import TRY_AGAIN
 from langchain_cf_deepseek._errors.rules import (
     MACHINE_PAYMENT,
+    TRY_AGAIN,
     AccessRefusal,
     Failure,
     find_rule,
@@ -60,10 +60,10 @@ def error_from_response(
         body = "JSON that is nested too deeply"
     masked = response_without_credentials(response, body, secrets)
     refusal = read_refusal(masked.status_code, masked.headers, body)
-    access_refusal: AccessRefusal | None = None
+    access: AccessRefusal | None = None
     if refusal is not None:
         has_token = sends_service_token(response.request)
-        access_refusal = "token rejected" if has_token else "no token"
+        access = "token rejected" if has_token else "no token"
     report = refusal or _read_payment_terms(masked.headers) or read_report(body)
     routing = "unified" if about_logs else response.request.extensions.get(ROUTING_EXTENSION)
     failure = Failure(
@@ -72,7 +72,7 @@ def error_from_response(
         code=report.code,
         search_text=report.search_text,
         about_logs=about_logs,
-        access_refusal=access_refusal,
+        access=access,
     )
     rule = find_rule(failure)
     retry_after = _parse_retry_after(masked.headers)

@@ -10,20 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from langchain_cf_deepseek import errors
-from langchain_cf_deepseek._errors.hints import (
-    AUTHENTICATE_TO_CLOUDFLARE,
-    AUTHENTICATE_TO_GATEWAY,
-    CHECK_BASE_URL,
-    CHECK_SERVICE_TOKEN,
-    GRANT_LOGS_PERMISSION,
-    SEND_SERVICE_TOKEN,
-    SET_DEEPSEEK_KEY,
-    SHORTEN_PROMPT,
-    TOP_UP_DEEPSEEK,
-    TOP_UP_GATEWAY,
-    TRY_AGAIN,
-    USE_OWN_KEY,
-)
+from langchain_cf_deepseek._errors.cloudflare_access import CHECK_SERVICE_TOKEN, SEND_SERVICE_TOKEN
 from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 
 MACHINE_PAYMENT = "a machine payment is required"
@@ -42,7 +29,7 @@ class Failure:
     code: int | str | None
     search_text: str
     about_logs: bool
-    access_refusal: AccessRefusal | None
+    access: AccessRefusal | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Rule:
     """A regular expression, case-insensitive."""
     origin: Origin | None = None
     about_logs: bool = False
-    access_refusal: AccessRefusal | None = None
+    access: AccessRefusal | None = None
 
     def applies_to(self, failure: Failure) -> bool:
         """Return whether all conditions hold for `failure`."""
@@ -66,7 +53,7 @@ class Rule:
             and _is_one_of(self.status, failure.status)
             and (self.origin is None or self.origin == failure.origin)
             and (failure.about_logs or not self.about_logs)
-            and (self.access_refusal is None or self.access_refusal == failure.access_refusal)
+            and (self.access is None or self.access == failure.access)
             and (
                 self.text is None
                 or re.search(self.text, failure.search_text, re.IGNORECASE) is not None
@@ -84,6 +71,37 @@ def find_rule(failure: Failure) -> Rule:
     """Return the first rule that applies to `failure`; the last one applies to all."""
     return next(rule for rule in _RULES if rule.applies_to(failure))
 
+
+# Hints that several rules share.
+TRY_AGAIN = "Try again in a moment."
+_CHECK_BASE_URL = (
+    "Cloudflare's edge responded instead of the server behind it: check `base_url` "
+    "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain."
+)
+_SHORTEN_PROMPT = "Shorten the messages, or lower `max_tokens`."
+SET_DEEPSEEK_KEY = (
+    "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key in the "
+    "gateway and set `gateway_token` (CF_AIG_TOKEN)."
+)
+"""For a request without a key; the hint for a rejected key is another."""
+_USE_OWN_KEY = (
+    "Use your own DeepSeek key: set `api_key` (DEEPSEEK_API_KEY) with "
+    '`routing="provider-native"`, or store one in the gateway.'
+)
+_TOP_UP_DEEPSEEK = "Top up the balance of the DeepSeek account."
+_TOP_UP_GATEWAY = f"Top up the gateway's credits in the Cloudflare dashboard. {_USE_OWN_KEY}"
+_AUTHENTICATE_TO_GATEWAY = (
+    "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission AI Gateway Run"
+)
+"""Without its full stop: a hint can go on to say where."""
+_AUTHENTICATE_TO_CLOUDFLARE = (
+    "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the permission Workers AI "
+    "Read."
+)
+_GRANT_LOGS_PERMISSION = (
+    "Give the token in `api_token` (CLOUDFLARE_API_TOKEN) the permission AI Gateway Read, and AI "
+    "Gateway Edit to write feedback: AI Gateway Run and Workers AI Read are not enough."
+)
 
 # How DeepSeek, Workers AI, OpenAI, Anthropic, Google, vLLM, SGLang, llama.cpp, Ollama and others
 # describe a prompt that is too long.
@@ -105,22 +123,15 @@ _UNKNOWN_MODEL_PATTERN = (
 
 _RULES = (
     # Cloudflare Access, in front of the gateway.
-    Rule(
-        errors.CFDeepSeekPermissionDeniedError,
-        SEND_SERVICE_TOKEN,
-        status=403,
-        access_refusal="no token",
-    ),
+    Rule(errors.CFDeepSeekPermissionDeniedError, SEND_SERVICE_TOKEN, status=403, access="no token"),
     Rule(
         errors.CFDeepSeekPermissionDeniedError,
         CHECK_SERVICE_TOKEN,
         status=403,
-        access_refusal="token rejected",
+        access="token rejected",
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, SEND_SERVICE_TOKEN, access_refusal="no token"),
-    Rule(
-        errors.CFDeepSeekAuthenticationError, CHECK_SERVICE_TOKEN, access_refusal="token rejected"
-    ),
+    Rule(errors.CFDeepSeekAuthenticationError, SEND_SERVICE_TOKEN, access="no token"),
+    Rule(errors.CFDeepSeekAuthenticationError, CHECK_SERVICE_TOKEN, access="token rejected"),
     # Cloudflare's edge: its own codes, then statuses.
     Rule(
         errors.CFDeepSeekRateLimitError,
@@ -144,11 +155,11 @@ _RULES = (
         origin="cloudflare-edge",
     ),
     Rule(
-        errors.CFDeepSeekAuthenticationError, CHECK_BASE_URL, status=401, origin="cloudflare-edge"
+        errors.CFDeepSeekAuthenticationError, _CHECK_BASE_URL, status=401, origin="cloudflare-edge"
     ),
     Rule(
         errors.CFDeepSeekInsufficientFundsError,
-        CHECK_BASE_URL,
+        _CHECK_BASE_URL,
         status=402,
         origin="cloudflare-edge",
     ),
@@ -161,39 +172,39 @@ _RULES = (
     Rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, status=408, origin="cloudflare-edge"),
     Rule(
         errors.CFDeepSeekInvalidRequestError,
-        CHECK_BASE_URL,
+        _CHECK_BASE_URL,
         status=range(400, 500),
         origin="cloudflare-edge",
     ),
-    Rule(errors.CFDeepSeekAPIError, f"{CHECK_BASE_URL} {TRY_AGAIN}", origin="cloudflare-edge"),
+    Rule(errors.CFDeepSeekAPIError, f"{_CHECK_BASE_URL} {TRY_AGAIN}", origin="cloudflare-edge"),
     # A prompt that is too long, reported by any service and beside any code.
-    Rule(errors.CFDeepSeekContextOverflowError, SHORTEN_PROMPT, code=(3010, 5021)),
+    Rule(errors.CFDeepSeekContextOverflowError, _SHORTEN_PROMPT, code=(3010, 5021)),
     Rule(
         errors.CFDeepSeekContextOverflowError,
-        SHORTEN_PROMPT,
+        _SHORTEN_PROMPT,
         status=_REQUEST_ERROR_STATUSES,
         text=_CONTEXT_OVERFLOW_PATTERN,
     ),
     # The logs API, whose token needs other permissions.
     Rule(
         errors.CFDeepSeekAuthenticationError,
-        GRANT_LOGS_PERMISSION,
+        _GRANT_LOGS_PERMISSION,
         code=(10000, 9106),
         about_logs=True,
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, GRANT_LOGS_PERMISSION, status=401, about_logs=True),
+    Rule(errors.CFDeepSeekAuthenticationError, _GRANT_LOGS_PERMISSION, status=401, about_logs=True),
     Rule(
-        errors.CFDeepSeekPermissionDeniedError, GRANT_LOGS_PERMISSION, status=403, about_logs=True
+        errors.CFDeepSeekPermissionDeniedError, _GRANT_LOGS_PERMISSION, status=403, about_logs=True
     ),
     # Codes with several meanings, distinguished by text or status.
     Rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
     Rule(
         errors.CFDeepSeekInsufficientFundsError,
-        f"This model is not sold through Cloudflare. {USE_OWN_KEY}",
+        f"This model is not sold through Cloudflare. {_USE_OWN_KEY}",
         code=2021,
         text="not available via unified billing",
     ),
-    Rule(errors.CFDeepSeekInsufficientFundsError, TOP_UP_GATEWAY, code=(2021, 2018)),
+    Rule(errors.CFDeepSeekInsufficientFundsError, _TOP_UP_GATEWAY, code=(2021, 2018)),
     Rule(
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`: Cloudflare's catalogue has no model of this name.",
@@ -224,10 +235,10 @@ _RULES = (
     ),
     Rule(
         errors.CFDeepSeekAuthenticationError,
-        f"{AUTHENTICATE_TO_GATEWAY} on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID).",
+        f"{_AUTHENTICATE_TO_GATEWAY} on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID).",
         code=2009,
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, AUTHENTICATE_TO_CLOUDFLARE, code=(10000, 9106)),
+    Rule(errors.CFDeepSeekAuthenticationError, _AUTHENTICATE_TO_CLOUDFLARE, code=(10000, 9106)),
     Rule(
         errors.CFDeepSeekInvalidRequestError,
         "Check `gateway_id` (CLOUDFLARE_GATEWAY_ID): the account has no such gateway, or the "
@@ -302,7 +313,7 @@ _RULES = (
     ),
     Rule(
         errors.CFDeepSeekInsufficientFundsError,
-        TOP_UP_DEEPSEEK,
+        _TOP_UP_DEEPSEEK,
         text="insufficient balance",
         origin="deepseek",
     ),
@@ -346,13 +357,13 @@ _RULES = (
     ),
     Rule(
         errors.CFDeepSeekAuthenticationError,
-        f"{AUTHENTICATE_TO_GATEWAY}.",
+        f"{_AUTHENTICATE_TO_GATEWAY}.",
         status=401,
         origin="gateway",
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, AUTHENTICATE_TO_CLOUDFLARE, status=401),
-    Rule(errors.CFDeepSeekInsufficientFundsError, TOP_UP_DEEPSEEK, status=402, origin="deepseek"),
-    Rule(errors.CFDeepSeekInsufficientFundsError, TOP_UP_GATEWAY, status=402),
+    Rule(errors.CFDeepSeekAuthenticationError, _AUTHENTICATE_TO_CLOUDFLARE, status=401),
+    Rule(errors.CFDeepSeekInsufficientFundsError, _TOP_UP_DEEPSEEK, status=402, origin="deepseek"),
+    Rule(errors.CFDeepSeekInsufficientFundsError, _TOP_UP_GATEWAY, status=402),
     Rule(errors.CFDeepSeekPermissionDeniedError, status=403),
     Rule(
         errors.CFDeepSeekLogNotFoundError,

@@ -1,6 +1,6 @@
-"""Raises what the HTTP library raises for a connection as this package's errors.
+"""Converts the HTTP library's exceptions for a connection into this package's errors.
 
-All functions mask the credentials of the request, which the HTTP library's exceptions hold.
+Each conversion masks the credentials of the request, to which the library's exceptions refer.
 """
 
 import re
@@ -11,8 +11,8 @@ from typing import Any
 from anyio import EndOfStream  # a dependency of both HTTP libraries that the SDK can use
 
 from langchain_cf_deepseek._errors.certificates import SET_CERTIFICATES, UNTRUSTED, is_untrusted
-from langchain_cf_deepseek._errors.hints import TRY_AGAIN
 from langchain_cf_deepseek._errors.responses import build_error
+from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._redaction import extract_and_mask_secrets, request_without_credentials
 from langchain_cf_deepseek.errors import (
@@ -39,7 +39,7 @@ def network_errors(message: Any) -> tuple[type[Exception], ...]:
 
 @contextmanager
 def typed_connection_errors(request: Any) -> Iterator[None]:
-    """Raise the connection's failures before a response as this package's errors."""
+    """Raise what waiting for a response can fail with as this package's errors."""
     try:
         yield
     except library_of(type(request)).TimeoutException as error:
@@ -47,18 +47,19 @@ def typed_connection_errors(request: Any) -> Iterator[None]:
     except UnicodeError as error:  # the host name is invalid
         raise unreachable(request, error) from error
     except network_errors(request) as error:
-        too_large = _HEADERS_TOO_LARGE.search(str(error))
-        raise (_headers_too_large(request) if too_large else unreachable(request, error)) from error
+        if _HEADERS_TOO_LARGE.search(str(error)):
+            raise _headers_too_large(request) from error
+        raise unreachable(request, error) from error
 
 
 @contextmanager
 def typed_body_errors(response: Any) -> Iterator[None]:
     """Raise what reading a body can fail with as this package's errors."""
-    library = library_of(type(response))
+    library, request = library_of(type(response)), response.request
     try:
         yield
     except library.TimeoutException as error:
-        raise timed_out(response.request, while_reading=True) from error
+        raise timed_out(request, when="while reading the response") from error
     except library.DecodingError as error:
         encoding = response.headers.get("content-encoding")
         raise build_error(
@@ -68,35 +69,26 @@ def typed_body_errors(response: Any) -> Iterator[None]:
             origin="connection",
         ) from error
     except network_errors(response) as error:
-        # Trailers are headers too.
-        too_large = _HEADERS_TOO_LARGE.search(str(error))
-        request = response.request
-        raise (
-            _headers_too_large(request) if too_large else _connection_lost(request, error)
-        ) from error
+        if _HEADERS_TOO_LARGE.search(str(error)):  # trailers are headers too
+            raise _headers_too_large(request) from error
+        message = CONNECTION_LOST.format(cause=error)
+        raise _build(CFDeepSeekConnectionError, message, request, TRY_AGAIN) from error
 
 
 def timed_out(
     request: Any,
     *,
-    while_reading: bool = False,
+    when: str = "while waiting for the response",
     hint: str = "Raise `timeout`, or try again in a moment.",
-) -> CFDeepSeekTimeoutError:
+) -> CFDeepSeekConnectionError:
     """Build the error for a request whose response did not arrive in time.
 
     Args:
         request: The request.
-        while_reading: Whether the response had begun.
+        when: What timed out.
         hint: What to do.
     """
-    extract_and_mask_secrets(request)
-    when = "while reading the response" if while_reading else "while waiting for the response"
-    return CFDeepSeekTimeoutError(
-        f"the request timed out {when}",
-        origin="connection",
-        request=request_without_credentials(request),
-        hint=hint,
-    )
+    return _build(CFDeepSeekTimeoutError, f"the request timed out {when}", request, hint)
 
 
 def unreachable(
@@ -109,42 +101,33 @@ def unreachable(
         cause: The HTTP library's exception.
         variable: The environment variable of `base_url`.
     """
-    extract_and_mask_secrets(request)
     host = request.url.host
-    untrusted = is_untrusted(cause)
-    error = CFDeepSeekConnectionError(
-        UNTRUSTED.format(host=host, cause=cause)
-        if untrusted
-        else f"{host} could not be reached: {cause}",
-        origin="connection",
-        request=request_without_credentials(request),
-        hint=SET_CERTIFICATES
-        if untrusted
-        else f"Check `base_url` ({variable}), the network and its proxy.",
-    )
-    if untrusted:
+    if is_untrusted(cause):
+        message = UNTRUSTED.format(host=host, cause=cause)
         # Every attempt would receive the same certificate.
-        error.is_retryable = False
-    return error
+        return _not_retryable(message, request, SET_CERTIFICATES)
+    message = f"{host} could not be reached: {cause}"
+    hint = f"Check `base_url` ({variable}), the network and its proxy."
+    return _build(CFDeepSeekConnectionError, message, request, hint)
 
 
 def _headers_too_large(request: Any) -> CFDeepSeekConnectionError:
-    extract_and_mask_secrets(request)
-    error = CFDeepSeekConnectionError(
+    return _not_retryable(
         "the response headers exceed the limit of 100 KiB",
-        origin="connection",
-        request=request_without_credentials(request),
-        hint="Find out which server adds them: a retry would receive the same headers.",
+        request,
+        "Find out which server adds them: a retry would receive the same headers.",
     )
+
+
+def _not_retryable(message: str, request: Any, hint: str) -> CFDeepSeekConnectionError:
+    error = _build(CFDeepSeekConnectionError, message, request, hint)
     error.is_retryable = False
     return error
 
 
-def _connection_lost(request: Any, cause: object) -> CFDeepSeekConnectionError:
+def _build(
+    error: type[CFDeepSeekConnectionError], message: str, request: Any, hint: str
+) -> CFDeepSeekConnectionError:
     extract_and_mask_secrets(request)
-    return CFDeepSeekConnectionError(
-        CONNECTION_LOST.format(cause=cause),
-        origin="connection",
-        request=request_without_credentials(request),
-        hint=TRY_AGAIN,
-    )
+    bare = request_without_credentials(request)
+    return error(message, origin="connection", request=bare, hint=hint)

@@ -4,7 +4,7 @@ import difflib
 import re
 from textwrap import shorten
 
-from langchain_cf_deepseek._errors.hints import SET_DEEPSEEK_KEY
+from langchain_cf_deepseek._errors.rules import SET_DEEPSEEK_KEY
 from langchain_cf_deepseek._models import known_models
 from langchain_cf_deepseek.doctor.reachability import address, diagnose_connection, proxy_to
 from langchain_cf_deepseek.doctor.setup import Setup, check_of, facts, is_credential_error
