@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_cf_deepseek._errors.decoding import parse_json_or_text
+from langchain_cf_deepseek._errors.bodies import parse_json_or_text
 from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek._http.clients import http_settings

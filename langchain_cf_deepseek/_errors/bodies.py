@@ -13,12 +13,13 @@ Status, headers and routing are not known here; which error follows is decided i
     `error code: 1010`, HTML, any other text                                  the edge, a proxy
 """
 
+import codecs
+import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-
-from langchain_cf_deepseek._errors.decoding import is_html, remove_control_characters
 
 Author = Literal["cloudflare", "edge", "provider"]
 """Who wrote a body: the gateway or Cloudflare's API, Cloudflare's edge, or the model provider."""
@@ -177,9 +178,8 @@ def _nested_errors(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return an error and those nested in it, the innermost, most specific one first."""
     errors = [body]
     for _ in range(_MAX_DEPTH):
-        inner = next(
-            filter(None, (_first_mapping(errors[0].get(key)) for key in _INNER_KEYS)), None
-        )
+        entries = [_first_mapping(errors[0].get(key)) for key in _INNER_KEYS]
+        inner = next(filter(None, entries), None)
         if inner is None:
             break
         errors.insert(0, inner)
@@ -233,10 +233,8 @@ def _find_status(errors: list[Mapping[str, Any]]) -> int | None:
         return status
     # DeepSeek's `code` is `invalid_request_error` for nearly everything, so it is ignored.
     codes = (_single_word(error.get("code")) for error in errors)
-    words = [
-        *_find_kind_words(errors),
-        *(code for code in codes if code != "invalid_request_error"),
-    ]
+    specific_codes = [code for code in codes if code != "invalid_request_error"]
+    words = [*_find_kind_words(errors), *specific_codes]
     known = (_STATUS_BY_WORD.get(_normalize_word(word)) for word in words)
     return next(filter(None, known), None)
 
@@ -271,16 +269,14 @@ _STATUS_BY_WORD = {
 }
 """The status implied by an error's type or code, for errors inside a stream of status 200."""
 
-_WORKERS_AI_CODE_PATTERN = re.compile(
-    r"(?:(?:AiError|InferenceUpstreamError):\s*)*([2-8][0-9]{3}):\s"
-)
+_WORKERS_AI_CODE = re.compile(r"(?:(?:AiError|InferenceUpstreamError):\s*)*([2-8][0-9]{3}):\s")
 
 
 def _find_workers_ai_code(text: str, code: int | str | None) -> int | None:
     """Return the code that Workers AI puts into the text where the body has no field for it."""
     if isinstance(code, int) and _failure_status(code) is None:
         return None
-    found = _WORKERS_AI_CODE_PATTERN.match(text)
+    found = _WORKERS_AI_CODE.match(text)
     return int(found.group(1)) if found else None
 
 
@@ -297,9 +293,8 @@ def find_text(value: Any, depth: int = _MAX_DEPTH) -> str:
         return ""
     inner = next(filter(None, (find_text(error, depth - 1) for error in _error_fields(value))), "")
     own = _title_and_detail(value) if isinstance(value.get("detail"), str) else ""
-    own = own or next(
-        filter(None, (find_text(value.get(key), depth - 1) for key in _TEXT_KEYS)), ""
-    )
+    texts = (find_text(value.get(key), depth - 1) for key in _TEXT_KEYS)
+    own = own or next(filter(None, texts), "")
     if isinstance(value.get("error"), str):
         return _join(inner, own, ": ")
     if own and isinstance(location := value.get("loc"), list):
@@ -339,11 +334,9 @@ def _read_text(text: str) -> ErrorReport:
         code = int(found.group(1))
         return ErrorReport(text, author="edge", code=code, status=_failure_status(code))
     if not is_html(text):
-        is_from_deepseek = text.startswith("Authentication Fails")
+        author: Author | None = "provider" if text.startswith("Authentication Fails") else None
         message = _shorten(text, _MAX_TEXT_LENGTH)
-        return ErrorReport(
-            message, author="provider" if is_from_deepseek else None, search_text=message
-        )
+        return ErrorReport(message, author=author, search_text=message)
     title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
     title_text = " ".join(title.group(1).split()) if title else ""
     message = _shorten(title_text, _MAX_TEXT_LENGTH) or "an HTML page instead of JSON"
@@ -351,10 +344,55 @@ def _read_text(text: str) -> ErrorReport:
         return ErrorReport(message, search_text=message, is_page=True)
     match = _EDGE_PAGE_CODE.search(text)
     number = int(next(filter(None, match.groups()))) if match else None
-    return ErrorReport(
-        message, author="edge", code=number, status=_failure_status(number), is_page=True
-    )
+    status = _failure_status(number)
+    return ErrorReport(message, author="edge", code=number, status=status, is_page=True)
 
 
 def _shorten(text: str, max_length: int = _MAX_MESSAGE_LENGTH) -> str:
     return text if len(text) <= max_length else f"{text[:max_length].rstrip()} ..."
+
+
+def remove_control_characters(text: str) -> str:
+    """Return a text without control characters, which a terminal would execute."""
+    if text.isprintable():
+        return text
+    return "".join(char for char in text if char in "\t\n" or unicodedata.category(char) != "Cc")
+
+
+def parse_json_or_text(content: bytes) -> Any:
+    """Return the JSON value of a body, or its text if it is not JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content.decode(errors="replace")
+
+
+def parse_error_body(content: bytes, headers: Mapping[str, str]) -> Any:
+    """Return the JSON value of a body or its text; a description of a binary body."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        text = _decode_text(content, headers)
+    if text is not None:
+        return text
+    encoding = headers.get("content-encoding")
+    suffix = f", with content encoding {encoding[:40]!a}" if encoding else ""
+    return f"a body of {len(content)} bytes that is not text{suffix}"
+
+
+def _decode_text(content: bytes, headers: Mapping[str, str]) -> str | None:
+    """Return the text of a body, without an incomplete last character; `None` if it is binary."""
+    charset = re.search(r"charset=\"?([\w.:-]+)", headers.get("content-type", ""), re.IGNORECASE)
+    for encoding in ("utf-8", *(charset.groups() if charset else ())):
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(content)
+        except (LookupError, ValueError):
+            continue
+        if remove_control_characters(text) == text.replace("\r", "").replace("\f", ""):
+            return text
+    return None
+
+
+def is_html(text: str) -> bool:
+    """Return whether a text is an HTML page."""
+    return text[:200].lstrip().lower().startswith(("<!doctype html", "<html"))

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from langchain_cf_deepseek._errors.bodies import ErrorReport
-from langchain_cf_deepseek._errors.decoding import is_html, remove_control_characters
+from langchain_cf_deepseek._errors.bodies import ErrorReport, is_html, remove_control_characters
 
 SERVICE_TOKEN_HEADERS = ("CF-Access-Client-Id", "CF-Access-Client-Secret")
 """The request headers that hold a service token, with which a program authenticates."""

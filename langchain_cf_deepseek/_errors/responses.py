@@ -15,10 +15,10 @@ from langchain_cf_deepseek._errors.bodies import (
     FAILURE_STATUSES,
     ErrorReport,
     find_text,
+    parse_error_body,
     read_report,
 )
 from langchain_cf_deepseek._errors.cloudflare_access import read_refusal, sends_service_token
-from langchain_cf_deepseek._errors.decoding import parse_error_body
 from langchain_cf_deepseek._errors.rules import (
     MACHINE_PAYMENT,
     TRY_AGAIN,

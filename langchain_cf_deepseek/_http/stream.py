@@ -13,8 +13,7 @@ from typing import Any
 from anyio import move_on_after  # a dependency of both HTTP libraries that the SDK can use
 from pydantic_core import from_json
 
-from langchain_cf_deepseek._errors.bodies import is_error
-from langchain_cf_deepseek._errors.decoding import parse_error_body
+from langchain_cf_deepseek._errors.bodies import is_error, parse_error_body
 from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek._http.connection_errors import CONNECTION_LOST, network_errors
 from langchain_cf_deepseek._http.library import library_of
