@@ -1,6 +1,6 @@
-"""Halves of UTF-16 surrogate pairs, which JSON can spell and UTF-8 cannot.
+"""Joins halves of UTF-16 surrogate pairs, which JSON can encode and UTF-8 cannot.
 
-Models write one alone now and then, and a stream can cut a character beyond U+FFFF in two.
+Models sometimes write a lone half, and a stream can split a character beyond U+FFFF.
 """
 
 import re
@@ -12,20 +12,20 @@ _FIRST_HALF = re.compile("[\ud800-\udbff]")
 
 
 def join_surrogates(text: str) -> str:
-    """Return `text` with halves that meet as their character, and every other half as U+FFFD."""
+    """Return `text` with adjacent halves joined, and every lone half replaced by U+FFFD."""
     if text.isascii() or not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class SurrogateJoiner:
-    """Joins the halves of characters in a text that comes in pieces."""
+    """Joins surrogate pairs in a text that arrives in pieces."""
 
     def __init__(self) -> None:
         self._half = ""
 
     def feed(self, piece: str) -> str:
-        """Return what can be handed on: all but a first half whose second half may follow."""
+        """Return the text so far, without a first half whose second half can follow."""
         if not self._half and piece.isascii():
             return piece
         if not piece:
@@ -35,7 +35,7 @@ class SurrogateJoiner:
         return join_surrogates(piece[:-1] if self._half else piece)
 
     def close(self) -> str:
-        """Return what is left of a text that ended in a first half."""
+        """Return the rest of a text that ended in a first half."""
         half, self._half = self._half, ""
         return join_surrogates(half)
 

@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
     "a value that JSON has no form for": (
         "Hi",
         {"extra_body": {"x": [math.nan]}},
-        "`x[0]` cannot be sent: JSON in UTF-8 has no form for nan.",
+        "`x[0]` cannot be sent: JSON in UTF-8 cannot represent nan.",
     ),
     "an option of the gateway out of range": (
         "Hi",

@@ -24,7 +24,7 @@ from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER, to_sta
 from langchain_cf_deepseek._api.chunks import RepeatedText, build_text_chunk, check_logprobs
 from langchain_cf_deepseek._api.completeness import find_defect
 from langchain_cf_deepseek._api.messages import UNKNOWN_KEYS, reasoning_key_metadata
-from langchain_cf_deepseek._errors.rules import error_for_response, error_from_response
+from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekError,
@@ -235,7 +235,7 @@ class ResponseReader:
                 self._received, self._request_body, expects_tool_call=self._expects_tool_call
             )
         if defect:
-            error = error_for_response(
+            error = build_error(
                 defect.error, defect.message, self._response, origin=defect.origin, hint=defect.hint
             )
             raise self._attach_message(error)
@@ -264,7 +264,7 @@ class ResponseReader:
 
     def _malformed(self, cause: Exception) -> CFDeepSeekError:
         message = f"the response is not of the shape that DeepSeek documents ({cause!r:.300})"
-        return self._attach_message(error_for_response(CFDeepSeekAPIError, message, self._response))
+        return self._attach_message(build_error(CFDeepSeekAPIError, message, self._response))
 
     def _message(self) -> AIMessage:
         """Return the message received so far."""

@@ -182,7 +182,7 @@ def test_a_message_of_another_model_loses_nothing(
         (HumanMessage([{"type": "image", "file_id": 7}]), "needs a string under 'file_id'"),
         (
             AIMessage("", tool_calls=[{"name": "f", "args": {"x": {1}}, "id": "a"}]),
-            "the tool call 'f': `args.x` cannot be sent: JSON in UTF-8 has no form for {1}",
+            "the tool call 'f': `args.x` cannot be sent: JSON in UTF-8 cannot represent {1}",
         ),
         (
             AIMessage(
@@ -245,7 +245,7 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
         ({"extra_body": [1]}, "`extra_body` must be a dict of parameters, not [1]"),
         ({"extra_body": {"stream": True}}, "`extra_body` cannot hold `stream`"),
         ({"extra_body": {"x": [float("nan")]}}, "`x[0]` cannot be sent"),
-        ({"extra_body": {"x": 10**5000}}, "has no form for so long a number"),
+        ({"extra_body": {"x": 10**5000}}, "cannot represent a number of this length"),
         ({"extra_body": {"x": _HOLDS_ITSELF}}, "cannot be sent"),
     ],
 )
