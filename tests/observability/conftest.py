@@ -40,6 +40,6 @@ def tracing(tracer: Tracer, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def path(request: pytest.FixtureRequest) -> str:
-    """The name of the path that `ask` takes."""
+def method(request: pytest.FixtureRequest) -> str:
+    """The name of the method that `ask` uses."""
     return str(request.node.callspec.params["ask"])

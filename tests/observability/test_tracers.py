@@ -30,7 +30,7 @@ def _config(tracing: Tracing) -> RunnableConfig:
 
 
 def test_a_completion_is_traced_once_and_completely(
-    gw: LocalGateway, tracer: Tracer, tracing: Tracing, ask: Ask, path: str
+    gw: LocalGateway, tracer: Tracer, tracing: Tracing, ask: Ask, method: str
 ) -> None:
     # A dynamic route serves a model of another name than the requested one.
     llm = gw.chat_model(model="dynamic/support", routing="compat")
@@ -55,7 +55,7 @@ def test_a_completion_is_traced_once_and_completely(
         tool_calls=[("get_weather", {"city": "Paris"})],
         log_id=message.response_metadata["cloudflare_gateway"]["log_id"],
     )
-    streams = path in {"stream", "astream"}
+    streams = method in {"stream", "astream"}
     deviations = {**tracer.deviations, **(tracer.stream_deviations if streams else {})}
     traced = tracing.read_requests()
     assert traced == [replace(response, **deviations)]
