@@ -79,6 +79,12 @@ def test_tools_are_called_and_their_results_sent_back(
     assert result["tool_call_id"] == assistant["tool_calls"][0]["id"]
 
 
+def test_an_object_is_requested_in_json_mode(gw: LocalGateway, ask: Callable[[str], Any]) -> None:
+    gw.reply(content='{"city": "Paris"}')
+    assert ask("object") == {"city": "Paris"}
+    assert sent_bodies(gw)[0]["response_format"] == {"type": "json_object"}
+
+
 @pytest.mark.parametrize("provider", ["deepseek", "compat"])
 def test_cloudflares_provider_sends_one_entry_to_the_universal_endpoint(
     gw: LocalGateway, run_client: Node, provider: str
@@ -133,6 +139,16 @@ def test_gateway_options_arrive_as_headers(gw: LocalGateway, run_client: Node) -
         "cf-aig-retry-delay": "100",
         "cf-aig-backoff": "constant",
     }
+
+
+def test_a_stored_key_needs_no_key_in_the_request(run_client: Node) -> None:
+    with LocalGateway(stored_key=True) as gateway:
+        gateway.reply(content="18 degrees.")
+        settings = {**FLASH, "provider": "stored"}
+        answer = run_client("ai_gateway_provider", "text", settings, gateway=gateway)
+        assert answer["text"] == "18 degrees."
+        (entry,) = gateway.requests[0].body
+        assert "authorization" not in entry["headers"]
 
 
 def test_a_wrong_gateway_token_is_recognised(run_client: Node) -> None:

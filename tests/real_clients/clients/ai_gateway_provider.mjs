@@ -9,6 +9,8 @@ import { run } from "./run.mjs";
 const { ACCOUNT_ID, GATEWAY_ID, GATEWAY_TOKEN, API_KEY } = process.env;
 const providers = {
   deepseek: createDeepSeek({ apiKey: API_KEY }),
+  // Without a key, for a key that is stored in the gateway.
+  stored: createDeepSeek(),
   compat: createUnified({ apiKey: API_KEY }),
 };
 

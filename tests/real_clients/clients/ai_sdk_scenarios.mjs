@@ -1,5 +1,5 @@
 // What is requested through the AI SDK, whichever provider makes the model.
-import { generateText, jsonSchema, isStepCount, streamText, tool } from "ai";
+import { generateText, jsonSchema, isStepCount, Output, streamText, tool } from "ai";
 
 const prompt = "What is the weather in Paris?";
 
@@ -30,6 +30,17 @@ export const scenarios = (model) => ({
       if (part.type === "error") parts.errors.push(part.error.message);
     }
     return { ...parts, finishReason: parts.errors.length ? undefined : await stream.finishReason };
+  },
+  object: async (settings) => {
+    const schema = jsonSchema({ type: "object", properties: { city: { type: "string" } }, required: ["city"] });
+    const { output } = await generateText({
+      model: model(settings),
+      // The unified provider leaves out the schema, and DeepSeek requires the word "JSON".
+      prompt: `${prompt} Answer in JSON.`,
+      output: Output.object({ schema }),
+      maxRetries: 0,
+    });
+    return output;
   },
   tools: async (settings) => {
     const { steps, text } = await generateText({ model: model(settings), prompt, tools, stopWhen: isStepCount(3), maxRetries: 0 });
