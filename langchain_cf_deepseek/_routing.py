@@ -107,6 +107,9 @@ class Endpoint:
     beta_url: str | None
     """The same for DeepSeek's beta features; `None` where there is no such path."""
 
+    tools_url: str | None
+    """The same for DeepSeek's Search and Fetch."""
+
     model: str
     """The model's name on the wire."""
 
@@ -150,9 +153,11 @@ class RouteSettings:
         base_url = self._base_url(door)
         if self.gateway_id and not door.gateway_in_url:
             headers["cf-aig-gateway-id"] = self.gateway_id
+        root = base_url.removesuffix("/v1")
         return Endpoint(
             base_url=base_url,
-            beta_url=f"{base_url.removesuffix('/v1')}/beta" if door.has_beta else None,
+            beta_url=f"{root}/beta" if door.has_beta else None,
+            tools_url=f"{root}/v1/tools" if door.has_beta else None,
             model=(model := self._wire_model(door)),
             headers=headers,
             ignored_options=door.ignored_options,

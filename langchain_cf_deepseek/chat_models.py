@@ -50,9 +50,10 @@ from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
 from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
+from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._headers import merge_headers
 from langchain_cf_deepseek._http.library import library_of
-from langchain_cf_deepseek._http.transport import Transport, WireRequest
+from langchain_cf_deepseek._http.transport import BodyReader, Transport, WireRequest
 from langchain_cf_deepseek._models import profile_of, sees_images
 from langchain_cf_deepseek._redaction import construct, is_credential_header
 from langchain_cf_deepseek._routing import (
@@ -814,23 +815,55 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
         body, call = self._payload(messages, stop, call)
         beta = endpoint.beta_url is not None and needs_beta(body)
-        retries_there = gateway.max_attempts is not None
-        default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
         return WireRequest(
             url=f"{endpoint.beta_url if beta else endpoint.base_url}/chat/completions",
-            headers=merge_headers(
-                endpoint.headers, self.default_headers, gateway.headers, call.get("extra_headers")
-            ),
             body=body,
-            routing=self.routing,
-            query={**(self.default_query or {}), **(call.get("extra_query") or {})},
-            timeout=call.get("timeout", self.request_timeout),
-            max_retries=default_retries if self.max_retries is None else self.max_retries,
+            **self._send_settings(endpoint, gateway, call),
             chunk_timeout=self.stream_chunk_timeout,
             http_client=http_client,
             forcing=forcing_parameters(
                 call.get("tool_choice"), body, reads_thinking=endpoint.reads_thinking
             ),
+        )
+
+    def _send_settings(
+        self, endpoint: Endpoint, gateway: GatewayOptions, call: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the fields of a `WireRequest` that are the same for every API."""
+        retries_there = gateway.max_attempts is not None
+        default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
+        return {
+            "headers": merge_headers(
+                endpoint.headers, self.default_headers, gateway.headers, call.get("extra_headers")
+            ),
+            "routing": self.routing,
+            "query": {**(self.default_query or {}), **(call.get("extra_query") or {})},
+            "timeout": call.get("timeout", self.request_timeout),
+            "max_retries": default_retries if self.max_retries is None else self.max_retries,
+        }
+
+    def _tool_url(self, tool: Api) -> str:
+        return f"{self._endpoint().tools_url}/{tool}"
+
+    def _send_to_tool(self, tool: Api, body: dict[str, Any], read: BodyReader) -> dict[str, Any]:
+        """Return the response of DeepSeek's Search or Fetch, as `read` returns it."""
+        return self._transport.send(self._tool_request(tool, body, self.http_client), read)[1]
+
+    async def _asend_to_tool(
+        self, tool: Api, body: dict[str, Any], read: BodyReader
+    ) -> dict[str, Any]:
+        """`_send_to_tool` for an event loop."""
+        request = self._tool_request(tool, body, self.http_async_client)
+        return (await self._transport.asend(request, read))[1]
+
+    @refused_before_sending()
+    def _tool_request(self, tool: Api, body: dict[str, Any], http_client: Any) -> WireRequest:
+        return WireRequest(
+            url=self._tool_url(tool),
+            body=body,
+            api=tool,
+            **self._send_settings(self._endpoint(), self.gateway, {}),
+            http_client=http_client,
         )
 
     @override
