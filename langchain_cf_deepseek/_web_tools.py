@@ -13,7 +13,6 @@ from langchain_cf_deepseek._api.web import Count, Localization, search_body
 from langchain_cf_deepseek._errors.invalid_requests import invalid_request
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.transport import BodyReader
-from langchain_cf_deepseek._redaction import construct
 from langchain_cf_deepseek._settings import VARIABLES, first_validation_message
 from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import (
@@ -50,9 +49,6 @@ class OnModel(BaseModel):
 
     llm: ChatCloudflareDeepSeek = Field(repr=False)
     """The chat model whose settings and connections are used, on `provider-native` routing."""
-
-    def __init__(self, **fields: Any) -> None:
-        construct(super().__init__, **fields)
 
     @model_validator(mode="before")
     @classmethod
@@ -97,7 +93,7 @@ def _native_model(llm: Any, settings: dict[str, Any]) -> Any:
     """Return `llm`, or a model made from the environment, on `provider-native` with `settings`.
 
     Raises:
-        ValueError: Its `base_url` is the address of another routing.
+        ValueError: Its `base_url` is the address of another routing, or it is no such model.
     """
     if llm is None:
         routing = os.environ.get(VARIABLES["routing"])
@@ -105,7 +101,8 @@ def _native_model(llm: Any, settings: dict[str, Any]) -> Any:
     elif isinstance(llm, ChatCloudflareDeepSeek):
         routing, base_url = llm.routing, llm.base_url
     else:
-        return llm
+        msg = f"`llm` must be a ChatCloudflareDeepSeek, not a {type(llm).__name__}."
+        raise ValueError(msg)
     is_native = not routing or routing == _NATIVE["routing"]
     if base_url and not is_native and "base_url" not in settings:
         msg = (

@@ -41,6 +41,7 @@ from langchain_cf_deepseek._api.web import (
 )
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
 from langchain_cf_deepseek._errors.rules import Api
+from langchain_cf_deepseek._redaction import construct
 from langchain_cf_deepseek._web_tools import DeepSeekTool, SearchSettings
 
 __all__ = ["DeepSeekFetch", "DeepSeekSearch", "DeepSeekSearchRetriever"]
@@ -98,6 +99,9 @@ class DeepSeekSearch(SearchSettings, DeepSeekTool):
     )
     args_schema: Annotated[ArgsSchema | None, SkipValidation()] = SearchArguments
 
+    def __init__(self, **settings: Any) -> None:
+        construct(super().__init__, **settings)
+
     @override
     def _run(self, query: str, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
         body = self._search_body({"query": query, **arguments})
@@ -150,6 +154,9 @@ class DeepSeekFetch(DeepSeekTool):
     description: str = "Read a web page. Returns its title and its text as Markdown."
     args_schema: Annotated[ArgsSchema | None, SkipValidation()] = FetchArguments
 
+    def __init__(self, **settings: Any) -> None:
+        construct(super().__init__, **settings)
+
     @override
     def _run(self, url: str) -> tuple[str, dict[str, Any]]:
         page = self._send(fetch_body(url), read_page)
@@ -185,6 +192,9 @@ class DeepSeekSearchRetriever(SearchSettings, BaseRetriever):
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    def __init__(self, **settings: Any) -> None:
+        construct(super().__init__, **settings)
 
     @override
     def _get_relevant_documents(

@@ -71,7 +71,7 @@ class WebServer:
     def reply(self, request: dict[str, Any]) -> Reply:
         if self.replies:
             return self.replies.pop(0)
-        if request["path"].endswith("/search"):
+        if "/search" in request["path"]:
             return Reply({"results": RESULTS[: request["body"]["count"]]})
         return Reply(PAGE)
 
