@@ -7,8 +7,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_cf_deepseek.local.application import Gateway, Provider
 from langchain_cf_deepseek.local.cloudflare.admission import DEFAULT_ALIAS, Settings
-from langchain_cf_deepseek.local.cloudflare.endpoints import Gateway, Provider
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.deepseek.chat import DeepSeek, Passback, UsageChunk
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model

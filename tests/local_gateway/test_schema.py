@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from pydantic import AnyUrl, BaseModel, Field
 
-from langchain_cf_deepseek.local.deepseek.image_size import pixel_size
+from langchain_cf_deepseek.local.simulated_model.image_size import pixel_size
 from langchain_cf_deepseek.local.simulated_model.patterns import matches, sample
 from langchain_cf_deepseek.local.simulated_model.schema_values import Filler
 from langchain_cf_deepseek.local.simulated_model.text_extraction import Reading

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.text_matchers import TextMatcher, text_matches
+from langchain_cf_deepseek.local.event_streams import assemble_completion
 from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, dump, read_body, replay
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
-from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
 
 Check = Literal["REQUEST", "RESPONSE"]
 

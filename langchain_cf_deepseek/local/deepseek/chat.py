@@ -24,7 +24,10 @@ from deepseek_recipe import (
     ReqwestImageFetcher,
 )
 
-from langchain_cf_deepseek.local.cloudflare.fireworks import fireworks_chunks, fireworks_response
+from langchain_cf_deepseek.local.deepseek.fireworks_format import (
+    fireworks_chunks,
+    fireworks_response,
+)
 from langchain_cf_deepseek.local.deepseek.models import Model
 from langchain_cf_deepseek.local.deepseek.prompt_cache import PromptMemory, prompt_tokens
 from langchain_cf_deepseek.local.exchange import (

@@ -15,8 +15,8 @@ from langchain_cf_deepseek.local.cloudflare.metadata import parse_metadata
 from langchain_cf_deepseek.local.cloudflare.metering import price_call
 from langchain_cf_deepseek.local.cloudflare.prices import Usage, usage_of
 from langchain_cf_deepseek.local.deepseek.models import Model
+from langchain_cf_deepseek.local.event_streams import assemble_completion
 from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, dump, parse_json
-from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
 
 JSON = dict[str, Any]
 

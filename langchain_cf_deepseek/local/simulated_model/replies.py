@@ -14,7 +14,7 @@ from typing import Any
 
 from deepseek_recipe import Conversation, Message, SpecialToken, ToolDefinition
 
-from langchain_cf_deepseek.local.deepseek.image_size import pixel_size
+from langchain_cf_deepseek.local.simulated_model.image_size import pixel_size
 from langchain_cf_deepseek.local.simulated_model.schema_values import Filler, Schema, takes_name
 from langchain_cf_deepseek.local.simulated_model.text_extraction import (
     Reading,
