@@ -1,4 +1,4 @@
-"""Cloudflare's part: the doors, the steps behind each of them, and the headers on every answer."""
+"""The ASGI application: the endpoints, the steps of each, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from starlette.routing import Route
 from langchain_cf_deepseek.local.cloudflare.admission import Admission, Settings
 from langchain_cf_deepseek.local.cloudflare.cache import Cache
 from langchain_cf_deepseek.local.cloudflare.rules import Rules, RuleSteps
-from langchain_cf_deepseek.local.cloudflare.universal_endpoint import universal
+from langchain_cf_deepseek.local.cloudflare.universal_endpoint import try_entries
 from langchain_cf_deepseek.local.exchange import (
-    Answer,
     Call,
     CallNext,
+    GatewayResponse,
     RecordedRequest,
     RefusedError,
     RoutePath,
+    Routing,
     Step,
     dump,
     parse_json,
@@ -35,96 +36,49 @@ from langchain_cf_deepseek.local.exchange import (
 from langchain_cf_deepseek.local.faults.injector import FaultQueue
 from langchain_cf_deepseek.local.http.server import reset_connection
 from langchain_cf_deepseek.local.request_log.api import LogsAPI
-from langchain_cf_deepseek.local.request_log.store import Logs
+from langchain_cf_deepseek.local.request_log.store import LogStore
 from langchain_cf_deepseek.local.simulated_model.replies import Reply
 
-ROUTES: tuple[tuple[str, RoutePath], ...] = (
-    ("/v1/{account}/{gateway}", "universal"),
-    ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
-    ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
-    ("/client/v4/accounts/{account}/ai/v1/{endpoint:path}", "unified"),
-    ("/client/v4/{endpoint:path}", "unified"),
+_GATEWAY = "/v1/{account}/{gateway}"
+REST_API = "/client/v4"
+BASE_PATHS: Mapping[Routing, str] = {
+    "provider-native": _GATEWAY + "/deepseek",
+    "unified": REST_API + "/accounts/{account}/ai/v1",
+    "compat": _GATEWAY + "/compat",
+}
+"""Routing -> everything before `/chat/completions`."""
+
+_PATHS: tuple[tuple[str, RoutePath], ...] = (
+    (_GATEWAY, "universal"),
+    (BASE_PATHS["compat"] + "/chat/completions", "compat"),
+    (_GATEWAY + "/{endpoint:path}", "provider-native"),
+    (BASE_PATHS["unified"] + "/{endpoint:path}", "unified"),
+    (REST_API + "/{endpoint:path}", "unified"),
 )
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-REMEMBERED_REQUESTS = 10_000
-"""How many requests a gateway keeps; older ones are forgotten."""
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+MAX_RECORDED_REQUESTS = 10_000
+"""How many requests a gateway keeps; the oldest are dropped."""
 
 
 class Provider(Protocol):
-    """Who answers behind the gateway."""
+    """The model provider behind the gateway."""
 
-    async def answer(self, call: Call) -> Answer:
-        """Answer a call that was let in."""
+    async def respond(self, call: Call) -> GatewayResponse:
+        """Respond to an admitted call."""
 
-    def reset(self) -> None:
-        """Forget what earlier calls left behind."""
+    def fresh(self) -> Provider:
+        """Return a provider with the same settings, without memory of earlier calls."""
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close open connections."""
 
 
-class _Memory:
+class _Generation:
     """What a gateway remembers from one reset to the next, and the steps that use it.
 
-    A call keeps the memory that it came into, so that one still under way at a reset neither counts
-    nor logs afterwards.
+    A call stays in the generation in which it arrived, so that one in flight during a reset neither
+    counts nor is logged afterwards.
     """
-
-    def __init__(
-        self, settings: Settings, rules: Rules, *, unified_headers: bool, log_delay: float
-    ) -> None:
-        self.replies: deque[Reply] = deque()
-        self.faults = FaultQueue()
-        self.logs = Logs(settings.models, log_delay)
-        self.requests: deque[RecordedRequest] = deque(maxlen=REMEMBERED_REQUESTS)
-        self.enforcement = RuleSteps(rules, settings.gateway_id, settings.models)
-        admission = Admission(settings, self.enforcement.takes)
-        answering = (Cache().step, *self.enforcement.steps, self.faults.step)
-        self.steps: Mapping[RoutePath, tuple[Step, ...]] = {
-            "provider-native": (
-                admission.gateway_token,
-                admission.gateway_id,
-                _identify,
-                self.logs.step,
-                admission.native_endpoint,
-                admission.provider_key,
-                *answering,
-            ),
-            "universal": (
-                admission.gateway_token,
-                admission.gateway_id,
-                _identify,
-                universal,
-                self.logs.step,
-                admission.universal_entry,
-                admission.provider_key,
-                *answering,
-            ),
-            "compat": (
-                admission.gateway_token,
-                admission.gateway_id,
-                _identify,
-                self.logs.step,
-                admission.compat_model,
-                admission.provider_key,
-                *answering,
-            ),
-            "unified": (
-                admission.api_token,
-                LogsAPI(settings, self.logs).step,
-                admission.rest_route,
-                admission.rest_gateway,
-                *((_identify,) if unified_headers else ()),
-                self.logs.step,
-                admission.rest_model,
-                _report_key_source,
-                *answering,
-            ),
-        }
-
-
-class Gateway:
-    """The ASGI application, and what it remembers."""
 
     def __init__(
         self,
@@ -135,32 +89,100 @@ class Gateway:
         unified_headers: bool,
         log_delay: float,
     ) -> None:
-        self._new_memory = partial(
-            _Memory, settings, rules, unified_headers=unified_headers, log_delay=log_delay
+        self.replies: deque[Reply] = deque()
+        self.faults = FaultQueue()
+        self.logs = LogStore(settings.models, log_delay)
+        self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDED_REQUESTS)
+        self.rules = RuleSteps(rules, settings.gateway_id, settings.models)
+        self.provider = provider.fresh()
+        admission = Admission(settings, self.rules.model_resolvers)
+        after_admission = (Cache().step, *self.rules.steps, self.faults.step)
+        self.steps: Mapping[RoutePath, tuple[Step, ...]] = {
+            "provider-native": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                self.logs.step,
+                admission.native_endpoint,
+                admission.provider_key,
+                *after_admission,
+            ),
+            "universal": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                try_entries,
+                self.logs.step,
+                admission.universal_entry,
+                admission.provider_key,
+                *after_admission,
+            ),
+            "compat": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                self.logs.step,
+                admission.compat_model,
+                admission.provider_key,
+                *after_admission,
+            ),
+            "unified": (
+                admission.api_token,
+                LogsAPI(settings, self.logs).step,
+                admission.rest_path,
+                admission.rest_gateway,
+                *((_add_ids,) if unified_headers else ()),
+                self.logs.step,
+                admission.rest_model,
+                _add_key_source,
+                *after_admission,
+            ),
+        }
+
+
+class GatewayApplication:
+    """The ASGI application, and its current generation."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rules: Rules,
+        provider: Provider,
+        *,
+        unified_headers: bool,
+        log_delay: float,
+    ) -> None:
+        self._new_generation = partial(
+            _Generation,
+            settings,
+            rules,
+            provider,
+            unified_headers=unified_headers,
+            log_delay=log_delay,
         )
-        self.memory = self._new_memory()
-        self._provider = provider
+        self.generation = self._new_generation()
         self._lock = threading.Lock()
-        doors = [Route(path, self._route(routing), methods=METHODS) for path, routing in ROUTES]
+        endpoints = [
+            Route(path, self._endpoint(routing), methods=_METHODS) for path, routing in _PATHS
+        ]
         self.app = Starlette(
-            routes=[*doors, Route("/{path:path}", self._not_found, methods=METHODS)]
+            routes=[*endpoints, Route("/{path:path}", self._not_found, methods=_METHODS)]
         )
 
     def reset(self) -> None:
-        """Forget requests, faults, cached answers, logs and counters."""
-        self.memory = self._new_memory()
-        self._provider.reset()
+        """Start a new generation."""
+        self.generation = self._new_generation()
 
-    def recorded(self) -> list[RecordedRequest]:
+    def recorded_requests(self) -> list[RecordedRequest]:
         """List the requests received so far."""
         with self._lock:
-            return list(self.memory.requests)
+            return list(self.generation.requests)
 
-    def _route(self, routing: RoutePath) -> Callable[[Request], Awaitable[Response]]:
-        async def enter(request: Request) -> Response:
-            raw = await request.body()
-            memory = self.memory
-            recorded = self._record(request, raw)
+    def _endpoint(self, routing: RoutePath) -> Callable[[Request], Awaitable[Response]]:
+        async def respond(request: Request) -> Response:
+            # Before the body is awaited, during which a reset can start a new generation.
+            generation = self.generation
+            raw, recorded = await self._record(request, generation)
             path = request.path_params
             call = Call(
                 request=recorded,
@@ -171,22 +193,25 @@ class Gateway:
                 endpoint=path.get("endpoint", "chat/completions"),
                 reset=partial(reset_connection, request.state.transport),
                 log_id=str(_uuid7()),
-                facts=_ray(),
-                replies=memory.replies,
+                gateway_headers=_ray(),
+                replies=generation.replies,
             )
             try:
-                answer = await self._proceed(call, memory.steps[routing])
+                response = await _proceed(call, generation.steps[routing], generation.provider)
             except RefusedError as refused:
-                answer = refused.answer
-            return _response(answer, call.facts)
+                response = refused.response
+            return _http_response(response, call.gateway_headers)
 
-        return enter
+        return respond
 
     async def _not_found(self, request: Request) -> Response:
-        self._record(request, await request.body())
-        return _response(Answer(404, b"", None), _ray())
+        await self._record(request, self.generation)
+        return _http_response(GatewayResponse(404, b"", None), _ray())
 
-    def _record(self, request: Request, raw: bytes) -> RecordedRequest:
+    async def _record(
+        self, request: Request, generation: _Generation
+    ) -> tuple[bytes, RecordedRequest]:
+        raw = await request.body()
         names = dict.fromkeys(request.headers.keys())
         recorded = RecordedRequest(
             method=request.method,
@@ -196,22 +221,23 @@ class Gateway:
             body=parse_json(raw),
         )
         with self._lock:
-            self.memory.requests.append(recorded)
-        return recorded
-
-    async def _proceed(self, call: Call, steps: Sequence[Step]) -> Answer:
-        """Take the first step; what lies behind it is the other steps, then the provider."""
-        if steps:
-            return await steps[0](call, lambda: self._proceed(call, steps[1:]))
-        return await self._provider.answer(call)
+            generation.requests.append(recorded)
+        return raw, recorded
 
 
-async def _identify(call: Call, call_next: CallNext) -> Answer:
-    """Give the call its ids. A call of one step has one id for log, request and event.
+async def _proceed(call: Call, steps: Sequence[Step], provider: Provider) -> GatewayResponse:
+    """Run the first step, with the other steps and then the provider behind it."""
+    if steps:
+        return await steps[0](call, lambda: _proceed(call, steps[1:], provider))
+    return await provider.respond(call)
 
-    The log id comes also where no log is kept.
+
+async def _add_ids(call: Call, call_next: CallNext) -> GatewayResponse:
+    """Add the call's ids. A call of one step has the same id for log, request and event.
+
+    The log id is sent even where no log is kept.
     """
-    call.facts |= {
+    call.gateway_headers |= {
         "cf-aig-log-id": call.log_id,
         "cf-aig-request-id": call.log_id,
         "cf-aig-event-id": call.request.headers.get("cf-aig-event-id", call.log_id),
@@ -220,25 +246,25 @@ async def _identify(call: Call, call_next: CallNext) -> Answer:
     return await call_next()
 
 
-async def _report_key_source(call: Call, call_next: CallNext) -> Answer:
-    """On the REST host, whole answers say on whose key they came."""
-    answer = await call_next()
-    if answer.status == HTTPStatus.OK and isinstance(answer.body, bytes):
-        payload = parse_json(answer.body)
+async def _add_key_source(call: Call, call_next: CallNext) -> GatewayResponse:
+    """Add to completions of the REST host, unless streamed, whose provider key was used."""
+    response = await call_next()
+    if response.status == HTTPStatus.OK and isinstance(response.body, bytes):
+        payload = parse_json(response.body)
         if isinstance(payload, dict) and "choices" in payload:
-            source = "Unified" if call.billed else "BYOK"
-            lead = answer.body[: answer.body.index(b"{")]
-            answer.body = lead + dump({**payload, "gatewayMetadata": {"keySource": source}})
-    return answer
+            source = "Unified" if call.unified_billing else "BYOK"
+            lead = response.body[: response.body.index(b"{")]
+            response.body = lead + dump({**payload, "gatewayMetadata": {"keySource": source}})
+    return response
 
 
-def _response(answer: Answer, facts: dict[str, str]) -> Response:
-    headers = answer.headers | facts
-    if answer.content_type is not None:
-        headers["content-type"] = answer.content_type
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, headers)
-    return StreamingResponse(answer.body, answer.status, headers)
+def _http_response(response: GatewayResponse, gateway_headers: dict[str, str]) -> Response:
+    headers = response.headers | gateway_headers
+    if response.content_type is not None:
+        headers["content-type"] = response.content_type
+    if isinstance(response.body, bytes):
+        return Response(response.body, response.status, headers)
+    return StreamingResponse(response.body, response.status, headers)
 
 
 def _ray() -> dict[str, str]:
@@ -246,7 +272,7 @@ def _ray() -> dict[str, str]:
 
 
 def _uuid7() -> uuid.UUID:
-    """Make an id that sorts by time, as `uuid.uuid7` of Python 3.14 does."""
+    """Create an id that sorts by time, as `uuid.uuid7` of Python 3.14 does."""
     milliseconds = time.time_ns() // 1_000_000
     random_bits = secrets.randbits(74)
     value = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62) << 64

@@ -101,17 +101,17 @@ def test_a_gateway_may_try_again_by_itself_and_a_header_overrules_it(ruled: Rule
 
 
 @pytest.mark.parametrize(
-    ("backoff", "pauses"),
+    ("backoff", "delays"),
     [
         ("constant", [0.2, 0.2, 0.2, 0.2]),
         ("linear", [0.2, 0.4, 0.6, 0.8]),
         ("exponential", [0.2, 0.4, 0.8, 1.6]),
     ],
 )
-def test_the_pause_grows_as_told(backoff: Backoff, pauses: list[float]) -> None:
+def test_the_delay_grows_by_the_backoff(backoff: Backoff, delays: list[float]) -> None:
     headers = {"cf-aig-retry-delay": "200", "cf-aig-backoff": backoff}
     plan = Retries().overridden_by(headers)
-    assert [plan.pause(failed) for failed in range(1, 5)] == pauses
+    assert [plan.delay(failed) for failed in range(1, 5)] == delays
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 from langchain_cf_deepseek.local import LocalGateway, Routing
 from langchain_cf_deepseek.local.cloudflare.cache import MAX_ENTRIES, Cache
-from langchain_cf_deepseek.local.exchange import Answer, Call, RecordedRequest
+from langchain_cf_deepseek.local.exchange import Call, GatewayResponse, RecordedRequest
 from tests.local_gateway.conftest import Caller, chunks, content_of
 
 HOUR = {"cf-aig-cache-ttl": "3600"}
@@ -116,11 +116,11 @@ def _call(key: str, ttl: str | None) -> Call:
 async def _asked(cache: Cache, key: str, ttl: str | None = "60") -> str:
     call = _call(key, ttl)
 
-    async def provide() -> Answer:
-        return Answer(200, b"{}")
+    async def provide() -> GatewayResponse:
+        return GatewayResponse(200, b"{}")
 
     await cache.step(call, provide)
-    return call.facts["cf-aig-cache-status"]
+    return call.gateway_headers["cf-aig-cache-status"]
 
 
 @pytest.mark.parametrize(

@@ -503,7 +503,7 @@ def test_a_repeated_prefix_is_a_hit_of_the_context_cache(ask: Caller) -> None:
 
 def test_the_context_cache_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_cache, "MAX_BLOCKS", 2)
-    memory = prompt_cache.PromptMemory()
+    memory = prompt_cache.PromptCache()
     for letter in "abc":
         memory.cached_tokens(letter * 500, "")
     assert [memory.cached_tokens(letter * 500, "") for letter in "cba"] == [128, 128, 0]

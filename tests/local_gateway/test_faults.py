@@ -365,6 +365,27 @@ def test_a_fault_without_end_goes_on_until_reset(ask: Caller) -> None:
     assert ask.post().status_code == 200
 
 
+@pytest.mark.parametrize("endless", [{"times": None}, {"share": 1.0}])
+def test_a_delay_without_end_hides_no_other_fault(ask: Caller, endless: dict[str, Any]) -> None:
+    ask.gateway.fault(delay=0.1, **endless)
+    ask.gateway.fault(status=500, delay=0.1)
+    ask.gateway.fault(status=503)
+    statuses, seconds = [], []
+    for _ in range(3):
+        began = time.monotonic()
+        statuses.append(ask.post().status_code)
+        seconds.append(time.monotonic() - began)
+    assert statuses == [500, 503, 200]
+    assert seconds[0] >= 0.2
+    assert min(seconds) >= 0.1
+
+
+def test_a_delay_that_ends_applies_alone(ask: Caller) -> None:
+    ask.gateway.fault(delay=0.1)
+    ask.gateway.fault(status=503)
+    assert [ask.post().status_code for _ in range(2)] == [200, 503]
+
+
 def test_a_share_of_requests_is_struck_and_the_same_seed_strikes_the_same_ones(
     ask: Caller,
 ) -> None:

@@ -403,40 +403,32 @@ def condition(key: str, operator: str, *values: Any) -> dict[str, Any]:
         ([condition("model", "contains", "PRO")], [4]),
         ([condition("cached", "eq", True)], [1]),
         ([condition("success", "neq", True)], [2]),
-        ([condition("cost", "gt", 1)], [4]),
-        ([condition("cost", "lt", 1), condition("cost", "gt", 0)], [0, 3]),
-        ([condition("tokens", "gt", 0), condition("tokens_in", "lt", 1)], [1]),
         ([condition("metadata.key", "eq", "team")], [0]),
         ([condition("metadata.value", "eq", "true")], [0]),
         ([condition("metadata.key", "neq", "team")], [1, 2, 3, 4]),
         ([condition("event_id", "eq", "an event")], [3]),
-        ([condition("compatibilityMode", "eq", True)], [3]),
-        ([condition("user_agent", "contains", "browser")], [4]),
-        ([condition("model_type", "eq", None)], [0, 1, 2, 3, 4]),
-        ([condition("model_type", "neq", None)], []),
-        ([condition("model", "eq", None)], []),
-        ([condition("model_type", "contains", "text")], []),
-        ([condition("feedback", "eq", 1)], []),
-        ([condition("created_at", "gt", "2020-01-01")], [0, 1, 2, 3, 4]),
-        ([condition("created_at", "lt", "2020-01-01T00:00:00Z")], []),
-        ([{"value": ["a browser"], "operator": "eq", "key": "user_agent"}], [4]),
-        ([condition("user_agent", "eq", "a browser"), condition("cost", "gt", 1.5)], [4]),
+        ([{"value": ["an event"], "operator": "eq", "key": "event_id"}], [3]),
+        ([condition("provider", "eq", "deepseek"), condition("success", "eq", False)], [2]),
     ],
 )
-def test_filters_find_their_logs_in_either_spelling(
+def test_filters_select_their_logs_in_either_form(
     five: list[str], sdk: SDK, filters: list[dict[str, Any]], found: list[int]
 ) -> None:
     expected = [five[number] for number in found]
     assert sdk.ids_of(filters=filters, order_by_direction="asc") == expected
-    spelled = {"filters": json.dumps(filters)}
-    assert sdk.ids_of(extra_query=spelled, direction="asc") == expected
+    as_json = {"filters": json.dumps(filters)}
+    assert sdk.ids_of(extra_query=as_json, direction="asc") == expected
 
 
-def test_filters_of_several_values_travel_as_json(five: list[str], one: SDK) -> None:
-    filters = [condition("cost", "gt", 0), condition("model", "eq", "deepseek-v4-pro", "x")]
-    status, [(code, complaint)] = one.refusal("list", filters=filters)
+def test_a_log_is_found_by_its_id(five: list[str], sdk: SDK) -> None:
+    assert sdk.ids_of(filters=[condition("id", "eq", five[2])]) == [five[2]]
+
+
+def test_filters_of_several_values_are_sent_as_json(five: list[str], one: SDK) -> None:
+    filters = [condition("cached", "eq", False), condition("model", "eq", "deepseek-v4-pro", "x")]
+    status, [(code, message)] = one.refusal("list", filters=filters)
     assert (status, code) == (400, 7001)
-    assert complaint.endswith("or a JSON array of filters in `filters`")
+    assert message.endswith("or a JSON array of filters in `filters`")
     assert one.ids_of(extra_query={"filters": json.dumps(filters)}) == [five[4]]
 
 
@@ -446,25 +438,11 @@ def test_filters_of_several_values_travel_as_json(five: list[str], one: SDK) -> 
         ({"success": False}, [2]),
         ({"cached": True}, [1]),
         ({"model": "deepseek-v4-pro"}, [4]),
-        ({"provider": "deepseek", "model_type": "text"}, []),
-        ({"request_content_type": "application/json", "success": False}, [2]),
-        ({"response_content_type": "application/octet-stream"}, [2]),
-        ({"min_cost": 2, "max_cost": 2}, [4]),
-        ({"min_duration": 0, "max_duration": 60_000, "cached": True}, [1]),
-        ({"min_tokens_in": 1, "max_tokens_out": 0}, []),
-        ({"min_tokens_out": 1, "max_tokens_in": 0}, [1]),
-        ({"max_total_tokens": 0}, [2]),
-        ({"min_total_tokens": 1_000_000}, []),
-        ({"search": "TEAM=sea"}, [0]),
-        ({"search": "an event"}, [3]),
-        ({"start_date": datetime(2020, 1, 1, tzinfo=UTC), "success": False}, [2]),
-        ({"start_date": "2999-01-01"}, []),
-        ({"end_date": "2020-01-01T00:00:00+02:00"}, []),
-        ({"feedback": 1}, []),
+        ({"provider": "workers-ai"}, []),
         ({"meta_info": True, "success": False}, [2]),
     ],
 )
-def test_the_older_parameters_find_their_logs_too(
+def test_plain_parameters_select_their_logs(
     five: list[str], sdk: SDK, query: dict[str, Any], found: list[int]
 ) -> None:
     assert sdk.ids_of(**query) == [five[number] for number in found]
@@ -498,36 +476,33 @@ def test_logs_come_in_the_order_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("query", "complaint"),
+    ("query", "message"),
     [
         ({"order_by": "cost"}, "Expected 'created_at' |"),
         ({"order_by_direction": "up"}, "Expected 'asc' | 'desc', received 'up'"),
-        ({"feedback": -1}, "Expected '0' | '1', received '-1'"),
         ({"success": "yes"}, "Expected 'true' | 'false', received 'yes'"),
-        ({"min_cost": "nan"}, "Expected number, received 'nan'"),
-        ({"max_cost": "x"}, "Expected number, received 'x'"),
-        ({"start_date": "today"}, "Invalid datetime: 'today'"),
+        ({"min_cost": 1, "success": True}, "min_cost: the local gateway does not support this"),
+        ({"search": "x"}, "search: the local gateway does not support this"),
         ({"per_page": 100}, "per_page: expected a whole number, at least 1 and at most 50"),
         ({"page": 0}, "page: expected a whole number, at least 1"),
         ({"page": 1.5}, "page: expected a whole number, at least 1"),
         ({"filters": [condition("price", "eq", 1)]}, "received 'price'"),
-        ({"filters": [condition("cost", "is", 1)]}, "Expected 'eq' | 'neq' |"),
-        ({"filters": [condition("cost", "eq", "low")]}, "Expected number, received 'low'"),
+        ({"filters": [condition("model", "is", 1)]}, "Expected 'eq' | 'neq' |"),
+        ({"filters": [condition("cached", "eq", "no")]}, "received 'no'"),
+        ({"filters": [condition("cached", "eq")]}, "filters: expected an array of values"),
         ({"filters": [{"operator": "eq"}]}, "filters: expected a key and an operator in each"),
-        ({"extra_query": {"filters": '[{"key":"cost"}]'}}, "received None"),
+        ({"extra_query": {"filters": '[{"key":"model"}]'}}, "received None"),
         ({"extra_query": {"filters": "{}"}}, "filters: expected an array of objects"),
         (
-            {"extra_query": {"filters": '[{"key":"cost","operator":"eq","value":1}]'}},
+            {"extra_query": {"filters": '[{"key":"model","operator":"eq","value":1}]'}},
             "filters: expected an array of values",
         ),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused(
-    sdk: SDK, query: dict[str, Any], complaint: str
-) -> None:
-    status, [(code, message)] = sdk.refusal("list", **query)
+def test_invalid_parameters_are_refused(sdk: SDK, query: dict[str, Any], message: str) -> None:
+    status, [(code, received)] = sdk.refusal("list", **query)
     assert (status, code) == (400, 7001)
-    assert complaint in message
+    assert message in received
 
 
 def test_feedback_changes_what_it_names_and_nothing_else(ask: Caller, sdk: SDK) -> None:
@@ -544,7 +519,6 @@ def test_feedback_changes_what_it_names_and_nothing_else(ask: Caller, sdk: SDK) 
         assert sdk("edit", log_id(tagged), **change) == {}
         entry = sdk("get", log_id(tagged))
         assert facts(entry, *names) == dict(zip(names, values, strict=True))
-    assert sdk.ids_of(filters=[condition("feedback", "lt", 0)]) == [log_id(tagged)]
 
 
 @pytest.mark.parametrize(
@@ -575,7 +549,7 @@ def test_feedback_without_json_is_refused(ask: Caller, one: SDK, http: httpx.Cli
 def test_logs_are_deleted_by_filter_order_and_number(five: list[str], sdk: SDK) -> None:
     assert sdk("delete", filters=[condition("success", "eq", False)]).success is True
     assert sdk.ids_of() == [five[number] for number in (4, 3, 1, 0)]
-    assert sdk("delete", order_by="cost", order_by_direction="desc", limit=1).success is True
+    assert sdk("delete", order_by="model", order_by_direction="desc", limit=1).success is True
     assert sdk.ids_of() == [five[number] for number in (3, 1, 0)]
     assert sdk.refusal("delete", order_by="price")[1][0][0] == 7001
     assert sdk("delete").success is True
@@ -592,7 +566,7 @@ def test_a_log_can_be_seen_only_after_its_delay(monkeypatch: pytest.MonkeyPatch)
         assert sdk.refusal("edit", wanted, feedback=1) == missing
         assert sdk("list") == []
         later = time.monotonic() + 600
-        monkeypatch.setattr(gateway._gateway.memory.logs, "_clock", lambda: later)
+        monkeypatch.setattr(gateway._application.generation.logs, "_clock", lambda: later)
         assert sdk("get", wanted).id == wanted
 
 

@@ -1,4 +1,4 @@
-"""What the pretend model decides to say, to call, and to fill in."""
+"""What the simulated model says, which tools it calls, and what it fills in."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from deepseek_recipe import (
 from deepseek_recipe import ToolCall as MadeCall
 
 from langchain_cf_deepseek.local import Reply, ScriptedCall
-from langchain_cf_deepseek.local.simulated_model.replies import LONGEST_READING, simulated_reply
+from langchain_cf_deepseek.local.simulated_model.replies import MAX_QUESTION_LENGTH, simulated_reply
 from tests.local_gateway.images import PNG
 
 Done = tuple[tuple[str, dict[str, Any], str], ...]
@@ -247,7 +247,7 @@ def test_the_conversation_itself_can_hold_the_answer(
 @pytest.mark.parametrize("question", ["Why is the sky blue?", "how are you", "1 / 0", ""])
 def test_what_it_does_not_know_it_says(question: str) -> None:
     content = ask(question).content
-    assert content.startswith(f'You asked: "{question}" I am the pretend model')
+    assert content.startswith(f'You asked: "{question}" I am the simulated model')
 
 
 def test_it_reasons_a_line() -> None:
@@ -260,7 +260,7 @@ def test_a_long_question_is_quoted_in_part_and_read_in_time() -> None:
     reply = ask(question, WEATHER)
     assert calls(reply) == [("get_weather", {"location": "Rome"})]
     assert reply.reasoning is not None
-    assert len(reply.reasoning) < 300 < LONGEST_READING
+    assert len(reply.reasoning) < 300 < MAX_QUESTION_LENGTH
 
 
 def test_images_are_counted_and_measured() -> None:

@@ -123,7 +123,7 @@ def test_models_that_only_the_upstream_knows_pass(front: Caller, behind: LocalGa
 
 
 def test_an_upstream_cannot_be_scripted(front: Caller) -> None:
-    with pytest.raises(TypeError, match="the upstream answers"):
+    with pytest.raises(TypeError, match="the gateway has an upstream"):
         front.gateway.reply(content="mine")
 
 
