@@ -1,6 +1,6 @@
-"""Event streams: their events, byte for byte, and the completion that their chunks add up to.
+"""Event streams: split into events byte for byte, and assembled into a completion.
 
-What an event is, the client's decoder decides.
+The client's decoder finds the events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 
 
 class EventSplitter(EventDecoder):
-    """Splits a stream into blocks, each an event or a comment with the blank line behind it."""
+    """Splits a stream into blocks, each an event or a comment with its blank line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class EventSplitter(EventDecoder):
         The data of a comment is empty.
         """
         piece = self._carriage_return + piece
-        # A CRLF may be split between two pieces.
+        # A CRLF can be split between two pieces.
         self._carriage_return = b"\r" if piece.endswith(b"\r") else b""
         for line in piece.removesuffix(self._carriage_return).splitlines(keepends=True):
             self._block += line

@@ -17,8 +17,8 @@ RoutePath = Routing | Literal["universal"]
 """Those, and the older endpoint that accepts several requests in one."""
 
 Origin = Literal["provider", "unreachable", "gateway"]
-"""Where a response comes from: the provider, the gateway because the provider did not respond, or
-the gateway itself."""
+"""The source of a response: the provider, the gateway because the provider did not respond, or the
+gateway itself."""
 
 Stream = AsyncGenerator[bytes, None]
 

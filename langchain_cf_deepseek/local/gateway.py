@@ -263,7 +263,7 @@ class LocalGateway:
         self._application.generation.replies.append(reply or Reply(**fields))
 
     def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:
-        """Request a fault for the requests to come.
+        """Request a fault for later requests.
 
         Args:
             fault: The fault.
@@ -284,9 +284,10 @@ class LocalGateway:
         self.fault(replace(failure(name), times=times))
 
     def reset(self) -> None:
-        """Start anew: drop requests, replies, faults, caches, logs, and all counts and amounts.
+        """Drop all requests, replies, faults, cached responses, logs and counts.
 
-        A request in flight still uses what it found on arrival, and changes nothing afterwards.
+        A request in flight is completed with the state from before the reset, and changes nothing
+        afterwards.
         """
         self._application.reset()
 

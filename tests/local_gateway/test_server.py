@@ -1,10 +1,11 @@
-"""Starting, stopping, and many callers at once."""
+"""Start, stop and reset, and many requests at once."""
 
 import asyncio
 import json
 import socket
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
@@ -13,10 +14,10 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway, RateLimit, Routing, SpendLimit
 from langchain_cf_deepseek.local.http import server
 from langchain_cf_deepseek.logs import GatewayLogs
-from tests.local_gateway.conftest import QUESTION, Caller, Ruled
+from tests.local_gateway.conftest import QUESTION, Caller, StartGateway
 
 
-def test_a_gateway_starts_and_stops_in_no_time() -> None:
+def test_a_gateway_starts_and_stops_quickly() -> None:
     began = time.monotonic()
     for _ in range(10):
         with LocalGateway():
@@ -72,7 +73,7 @@ def test_a_server_that_does_not_start_is_stopped(monkeypatch: pytest.MonkeyPatch
     assert threading.active_count() == before
 
 
-def test_a_server_that_does_not_stop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_stop_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = LocalGateway()
     monkeypatch.setattr(gateway._provider, "aclose", lambda: asyncio.sleep(0.5))
     monkeypatch.setattr(server, "STOP_SECONDS", 0.05)
@@ -85,7 +86,7 @@ def test_a_server_that_does_not_stop_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("when", ["delay", "seconds"])
-def test_stopping_cuts_open_answers_and_makes_no_noise(
+def test_stopping_closes_open_responses_and_logs_nothing(
     http: httpx.Client, stream: bool, when: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with LocalGateway() as gateway:
@@ -110,7 +111,7 @@ def test_stopping_cuts_open_answers_and_makes_no_noise(
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-def test_a_caller_who_hangs_up_does_no_harm(ask: Caller) -> None:
+def test_an_abandoned_stream_does_no_harm(ask: Caller) -> None:
     ask.gateway.fault(then="stall", seconds=60)
     with ask.http.stream(
         "POST",
@@ -137,7 +138,7 @@ def test_a_reset_waits_for_a_slow_reader(ask: Caller) -> None:
         with pytest.raises(ConnectionResetError):  # noqa: PT012 - whatever comes before the reset
             while piece := connection.recv(65536):
                 received += piece
-    # More than the buffers of the kernel hold; what was in them when the reset came is lost.
+    # More than the kernel's buffers hold; the reset drops their content.
     assert 10_000_000 < len(received) < 40_000_000
 
 
@@ -210,7 +211,8 @@ def test_the_environment_is_all_that_the_client_and_its_logs_need(
     logs = GatewayLogs()
     assert logs == gw.logs()
     logs.feedback(message, 1)
-    assert logs.get(message).feedback == 1
+    entry: Any = logs.get(message)
+    assert entry.feedback == 1
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
@@ -254,9 +256,9 @@ def test_a_response_in_flight_at_a_reset_changes_nothing_afterwards(ask: Caller)
 
 @pytest.mark.parametrize("is_scripted", [False, True])
 def test_a_request_in_flight_at_a_reset_changes_nothing_afterwards(
-    ruled: Ruled, is_scripted: bool
+    start_gateway: StartGateway, is_scripted: bool
 ) -> None:
-    ask = ruled(
+    ask = start_gateway(
         spend_limits=[SpendLimit(usd=1e-9, seconds=600)],
         rate_limit=RateLimit(requests=2, seconds=600),
     )

@@ -1,4 +1,4 @@
-"""Another server behind the gateway: here, a second local gateway."""
+"""An upstream server: here, a second local gateway."""
 
 import asyncio
 import socket
@@ -24,7 +24,7 @@ def front(behind: LocalGateway, http: httpx.Client) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_a_call_is_forwarded_without_prefix_and_without_anything_of_cloudflare(
+def test_a_request_is_forwarded_without_prefix_and_without_cloudflare_headers(
     front: Caller, behind: LocalGateway, routing: Routing
 ) -> None:
     behind.reply(content="from behind")
@@ -47,7 +47,7 @@ def test_a_call_is_forwarded_without_prefix_and_without_anything_of_cloudflare(
     assert front.gateway.upstream_calls == 1
 
 
-def test_the_front_gateway_puts_its_own_facts_on_the_answer(
+def test_the_front_gateway_adds_its_own_headers_to_the_response(
     front: Caller, behind: LocalGateway
 ) -> None:
     response = front.post(headers={"cf-aig-event-id": "front"})
@@ -64,7 +64,7 @@ def test_a_stream_is_forwarded_chunk_by_chunk(front: Caller, behind: LocalGatewa
     assert (content_of(streamed), len(streamed) > 4) == ("one two three", True)
 
 
-def test_a_stream_arrives_before_it_is_complete(front: Caller, behind: LocalGateway) -> None:
+def test_a_stream_is_forwarded_before_it_is_complete(front: Caller, behind: LocalGateway) -> None:
     behind.fault(then="stall", after_chunks=2, seconds=30)
     with front.http.stream(
         "POST",
@@ -76,7 +76,7 @@ def test_a_stream_arrives_before_it_is_complete(front: Caller, behind: LocalGate
 
 
 @pytest.mark.parametrize("status", [400, 429, 503])
-def test_an_error_of_the_upstream_is_handed_on(
+def test_an_error_of_the_upstream_is_forwarded(
     front: Caller, behind: LocalGateway, status: int
 ) -> None:
     behind.fault(status=status, body={"error": {"message": "x"}}, headers={"retry-after": "3"})
@@ -88,7 +88,7 @@ def test_an_error_of_the_upstream_is_handed_on(
     )
 
 
-def test_the_callers_own_key_is_passed_on_and_the_local_one_is_not(
+def test_the_callers_own_key_is_forwarded_and_the_local_one_is_not(
     front: Caller, behind: LocalGateway
 ) -> None:
     front.post(headers={"authorization": "Bearer sk-real"})
@@ -111,7 +111,7 @@ def test_the_upstreams_key_replaces_the_callers(behind: LocalGateway, http: http
     ] * 2
 
 
-def test_models_that_only_the_upstream_knows_pass(front: Caller, behind: LocalGateway) -> None:
+def test_models_of_the_upstream_alone_are_forwarded(front: Caller, behind: LocalGateway) -> None:
     for routing in ("compat", "unified"):
         front.post(routing=routing, model="deepseek/qwen3:8b")
     front.post(routing="unified", model="deepseek/deepseek-chat")
@@ -122,12 +122,12 @@ def test_models_that_only_the_upstream_knows_pass(front: Caller, behind: LocalGa
     ]
 
 
-def test_an_upstream_cannot_be_scripted(front: Caller) -> None:
+def test_replies_of_an_upstream_cannot_be_scripted(front: Caller) -> None:
     with pytest.raises(TypeError, match="the gateway has an upstream"):
         front.gateway.reply(content="mine")
 
 
-def test_a_query_is_passed_on(front: Caller, behind: LocalGateway) -> None:
+def test_a_query_is_forwarded(front: Caller, behind: LocalGateway) -> None:
     url = f"{front.gateway.base_url()}/models?limit=2"
     front.http.get(url, headers=front.headers("provider-native"))
     assert behind.requests[0].query == "limit=2"
@@ -142,7 +142,7 @@ def test_the_models_of_the_upstream_are_listed(front: Caller) -> None:
     ]
 
 
-def test_answers_of_the_upstream_are_cached_too(front: Caller, behind: LocalGateway) -> None:
+def test_responses_of_the_upstream_are_cached_too(front: Caller, behind: LocalGateway) -> None:
     hour = {"cf-aig-cache-ttl": "3600"}
     for stream in (False, True):
         first, second = (front.post(headers=hour, stream=stream) for _ in range(2))
@@ -151,13 +151,13 @@ def test_answers_of_the_upstream_are_cached_too(front: Caller, behind: LocalGate
     assert len(behind.requests) == 2
 
 
-def test_faults_strike_in_front_of_an_upstream(front: Caller) -> None:
+def test_faults_apply_in_front_of_an_upstream(front: Caller) -> None:
     front.gateway.fault(then="cut", after_chunks=2)
     assert len(front.post(stream=True).text.split("\n\n")[:-1]) == 2
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_upstream_that_breaks_off_is_not_taken_for_an_answer(
+def test_a_truncated_upstream_stream_is_an_error_of_the_client(
     front: Caller, behind: LocalGateway, stream: bool
 ) -> None:
     behind.fault(then="reset", after_chunks=2)
@@ -170,7 +170,7 @@ def test_an_upstream_that_breaks_off_is_not_taken_for_an_answer(
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_an_upstream_that_is_not_there_is_an_error_of_the_gateway(
+def test_an_unreachable_upstream_is_an_error_of_the_gateway(
     http: httpx.Client, routing: Routing
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:

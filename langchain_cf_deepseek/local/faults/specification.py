@@ -83,7 +83,7 @@ class Fault:
     seed: int = 0
     """Selects the requests of `share`: the same seed selects the same ones."""
     origin: Origin = "provider"
-    """Where the failure comes from. After a refusal by the gateway itself, the gateway neither
+    """The source of the failure. After a refusal by the gateway itself, the gateway neither
     retries nor falls back.
     """
 

@@ -52,7 +52,7 @@ class LogEntry:
     response: Body | None = None
     """Both are None where the request turned payload logging off, or they are too large."""
     visible_from: float = 0
-    """From when on it is visible, in seconds of the store's clock."""
+    """When it becomes visible, in seconds of the store's clock."""
 
     @property
     def stored_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""The log entries in memory: how many are kept, and from when on they are visible."""
+"""The log entries in memory: how many are kept, and when they become visible."""
 
 from __future__ import annotations
 
