@@ -269,7 +269,7 @@ def test_a_model_that_cloudflare_does_not_sell_needs_a_stored_key(
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
 @pytest.mark.parametrize(
-    ("model", "served", "facts"),
+    ("model", "served", "gateway_headers"),
     [
         (
             "dynamic/support",
@@ -289,16 +289,16 @@ def test_a_model_that_cloudflare_does_not_sell_needs_a_stored_key(
     ],
 )
 def test_routes_and_other_providers_are_served_too(
-    ask: Caller, routing: Routing, model: str, served: str, facts: dict[str, str]
+    ask: Caller, routing: Routing, model: str, served: str, gateway_headers: dict[str, str]
 ) -> None:
     response = ask.post(routing=routing, model=model, headers={"cf-aig-gateway-id": "local"})
-    told = {
+    received = {
         name: value
         for name, value in response.headers.items()
         if name.startswith(("cf-aig-model", "cf-aig-provider", "cf-aig-rout"))
     }
-    told.pop("cf-aig-routing-decision-id", None)
-    assert (response.json()["model"], told) == (served, facts)
+    received.pop("cf-aig-routing-decision-id", None)
+    assert (response.json()["model"], received) == (served, gateway_headers)
 
 
 def test_compat_accepts_workers_ai_models_under_both_names(ask: Caller) -> None:

@@ -342,9 +342,9 @@ def test_a_fault_delays_the_first_byte(ask: Caller) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_abandoned_request_uses_no_later_reply(ask: Caller, stream: bool) -> None:
     ask.gateway.fault(delay=0.4)
-    impatient = httpx.Client(timeout=0.1)
-    with impatient, pytest.raises(httpx.ReadTimeout):
-        Caller(ask.gateway, impatient).post(stream=stream)
+    short_client = httpx.Client(timeout=0.1)
+    with short_client, pytest.raises(httpx.ReadTimeout):
+        Caller(ask.gateway, short_client).post(stream=stream)
     ask.gateway.reply(**SCRIPTED)
     time.sleep(0.5)
     assert content_of(ask.stream()) == SCRIPTED["content"]
@@ -387,15 +387,15 @@ def test_a_delay_that_ends_applies_alone(ask: Caller) -> None:
 def test_a_share_of_requests_fails_and_the_same_seed_selects_the_same_ones(
     ask: Caller,
 ) -> None:
-    def struck(seed: int) -> list[int]:
+    def statuses_with(seed: int) -> list[int]:
         ask.gateway.reset()
         ask.gateway.fault(status=503, share=0.3, seed=seed)
         return [ask.post().status_code for _ in range(100)]
 
-    first = struck(1)
+    first = statuses_with(1)
     assert 15 <= first.count(503) <= 45
-    assert struck(1) == first
-    assert struck(2) != first
+    assert statuses_with(1) == first
+    assert statuses_with(2) != first
 
 
 def test_a_refused_request_uses_up_no_fault(ask: Caller) -> None:
@@ -420,13 +420,13 @@ def test_keep_alives_do_not_count_as_chunks(http: httpx.Client) -> None:
         assert len(received) == 3
 
 
-@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r"])
 def test_events_are_counted_however_an_upstream_sends_them(http: httpx.Client, end: str) -> None:
     pieces = [f'data: {{"n":{number}}}{end}' for number in range(4)]
     body = "".join([*pieces, "data: tail"])
-    with LocalGateway(authenticated=False, stored_key=True) as behind:
-        behind.fault(body=body, content_type="text/event-stream", split=5, times=2)
-        with LocalGateway(upstream=behind.base_url()) as front:
+    with LocalGateway(authenticated=False, stored_key=True) as upstream:
+        upstream.fault(body=body, content_type="text/event-stream", split=5, times=2)
+        with LocalGateway(upstream=upstream.base_url()) as front:
             front.fault(then="cut", after_chunks=2)
             front.fault(then="cut", after_chunks=20)
             answers = [Caller(front, http).post(stream=True).text for _ in range(2)]

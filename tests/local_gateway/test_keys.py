@@ -108,7 +108,7 @@ def test_by_other_assumptions_the_gateway_itself_refuses_a_request_without_a_key
 
 def test_the_upstream_checks_its_own_keys(http: httpx.Client) -> None:
     with (
-        LocalGateway(authenticated=False, stored_key=True) as behind,
-        LocalGateway(upstream=behind.base_url()) as front,
+        LocalGateway(authenticated=False, stored_key=True) as upstream,
+        LocalGateway(upstream=upstream.base_url()) as front,
     ):
         assert Caller(front, http).post(**KEYLESS).status_code == 200

@@ -522,7 +522,7 @@ def test_feedback_changes_only_its_fields(ask: Caller, sdk: SDK) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"feedback": 2}, "feedback: expected number between -1 and 1"),
         ({"feedback": True}, "feedback: expected number between -1 and 1"),
@@ -533,10 +533,10 @@ def test_feedback_changes_only_its_fields(ask: Caller, sdk: SDK) -> None:
     ],
 )
 def test_feedback_out_of_bounds_is_refused(
-    ask: Caller, one: SDK, change: dict[str, Any], complaint: str
+    ask: Caller, one: SDK, change: dict[str, Any], message: str
 ) -> None:
     answer = ask.post()
-    assert one.refusal("edit", log_id(answer), **change) == (400, [(7001, complaint)])
+    assert one.refusal("edit", log_id(answer), **change) == (400, [(7001, message)])
 
 
 def test_feedback_without_json_is_refused(ask: Caller, one: SDK, http: httpx.Client) -> None:

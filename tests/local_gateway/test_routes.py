@@ -88,9 +88,9 @@ def test_a_refusal_by_the_gateway_itself_ends_the_route(start_gateway: StartGate
 
 
 def test_a_step_has_its_own_timeout_and_attempts(start_gateway: StartGateway) -> None:
-    hurried = RouteStep(FLASH, request_timeout_ms=100)
-    stubborn = RouteStep(PRO, max_attempts=3)
-    ask = start_gateway(routes=route(hurried, stubborn, HOSTED))
+    with_timeout = RouteStep(FLASH, request_timeout_ms=100)
+    with_attempts = RouteStep(PRO, max_attempts=3)
+    ask = start_gateway(routes=route(with_timeout, with_attempts, HOSTED))
     ask.gateway.fault(delay=10)
     ask.gateway.fault(status=503, times=2)
     began = time.monotonic()
