@@ -41,8 +41,8 @@ class EventSplitter(EventDecoder):
                 yield self._block, data
                 self._block = b""
 
-    def _completed(self) -> bytes:
-        return super()._completed() or b""
+    def _complete_event(self) -> bytes:
+        return super()._complete_event() or b""
 
 
 def _decode(stream: bytes) -> list[bytes]:
