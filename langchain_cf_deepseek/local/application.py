@@ -20,12 +20,14 @@ from starlette.routing import Route
 from langchain_cf_deepseek.local.cloudflare.admission import Admission, Settings
 from langchain_cf_deepseek.local.cloudflare.cache import Cache
 from langchain_cf_deepseek.local.cloudflare.rules import Rules, RuleSteps
+from langchain_cf_deepseek.local.cloudflare.universal_endpoint import try_entries
 from langchain_cf_deepseek.local.exchange import (
     Call,
     CallNext,
     GatewayResponse,
     RecordedRequest,
     RefusedError,
+    RoutePath,
     Routing,
     Step,
     dump,
@@ -46,7 +48,8 @@ BASE_PATHS: Mapping[Routing, str] = {
 }
 """Routing -> everything before `/chat/completions`."""
 
-_PATHS: tuple[tuple[str, Routing], ...] = (
+_PATHS: tuple[tuple[str, RoutePath], ...] = (
+    (_GATEWAY, "universal"),
     (BASE_PATHS["compat"] + "/chat/completions", "compat"),
     (_GATEWAY + "/{endpoint:path}", "provider-native"),
     (BASE_PATHS["unified"] + "/{endpoint:path}", "unified"),
@@ -94,21 +97,31 @@ class _Generation:
         self.provider = provider.fresh()
         admission = Admission(settings, self.rules.model_resolvers)
         after_admission = (Cache().step, *self.rules.steps, self.faults.step)
-        on_gateway_host = (
-            admission.gateway_token,
-            admission.gateway_id,
-            _add_ids,
-            self.logs.step,
-        )
-        self.steps: Mapping[Routing, tuple[Step, ...]] = {
+        self.steps: Mapping[RoutePath, tuple[Step, ...]] = {
             "provider-native": (
-                *on_gateway_host,
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                self.logs.step,
                 admission.native_endpoint,
                 admission.provider_key,
                 *after_admission,
             ),
+            "universal": (
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                try_entries,
+                self.logs.step,
+                admission.universal_entry,
+                admission.provider_key,
+                *after_admission,
+            ),
             "compat": (
-                *on_gateway_host,
+                admission.gateway_token,
+                admission.gateway_id,
+                _add_ids,
+                self.logs.step,
                 admission.compat_model,
                 admission.provider_key,
                 *after_admission,
@@ -165,7 +178,7 @@ class GatewayApplication:
         with self._lock:
             return list(self.generation.requests)
 
-    def _endpoint(self, routing: Routing) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(self, routing: RoutePath) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
             # Before the body is awaited, during which a reset can start a new generation.
             generation = self.generation

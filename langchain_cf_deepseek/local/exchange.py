@@ -7,10 +7,14 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Literal
 
 Routing = Literal["provider-native", "unified", "compat"]
 """`/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+
+RoutePath = Routing | Literal["universal"]
+"""Those, and the older endpoint that accepts several requests in one."""
 
 Origin = Literal["provider", "unreachable", "gateway"]
 """The source of a response: the provider, the gateway because the provider did not respond, or the
@@ -63,7 +67,7 @@ class Call:
 
     request: RecordedRequest
     raw: bytes
-    routing: Routing
+    routing: RoutePath
     account: str
     gateway: str | None
     """The gateway's id, from the path or from `cf-aig-gateway-id`."""
@@ -146,6 +150,11 @@ async def response_or_refusal(call_next: CallNext) -> GatewayResponse:
         return await call_next()
     except RefusedError as refused:
         return refused.response
+
+
+def should_fall_back(response: GatewayResponse) -> bool:
+    """Whether the next model or provider is tried: not where the gateway itself refused."""
+    return response.status >= HTTPStatus.BAD_REQUEST and response.origin != "gateway"
 
 
 async def first_success(

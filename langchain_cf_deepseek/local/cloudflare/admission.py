@@ -86,6 +86,13 @@ class Admission:
             raise refusal(call, 2001)
         return await call_next()
 
+    async def universal_entry(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Universal: an entry is for a provider, or for compat, whose model has the provider."""
+        if call.endpoint == "compat/chat/completions":
+            call.endpoint = "chat/completions"
+            return await self.compat_model(call, call_next)
+        return await self.native_endpoint(call, call_next)
+
     async def native_endpoint(self, call: Call, call_next: CallNext) -> GatewayResponse:
         """Provider-native: DeepSeek's paths are below `/deepseek`; all others are an empty 404."""
         provider, _, path = call.endpoint.partition("/")

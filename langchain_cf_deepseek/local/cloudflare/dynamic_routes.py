@@ -19,6 +19,7 @@ from langchain_cf_deepseek.local.exchange import (
     RefusedError,
     first_success,
     response_or_refusal,
+    should_fall_back,
 )
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
@@ -113,17 +114,12 @@ class Routes:
             partial(_attempt, call, call_next, number, step, headers)
             for number, step in enumerate(steps)
         ]
-        return await first_success(call, attempts, _should_fall_back)
+        return await first_success(call, attempts, should_fall_back)
 
     def _refusal(self, call: Call, name: str) -> RefusedError:
         if self._assumptions.unknown_route_status == HTTPStatus.BAD_REQUEST.value:
             return refusal(call, UPSTREAM_FAILED)
         return refusal(call, MODEL_NOT_FOUND, model=name)
-
-
-def _should_fall_back(response: GatewayResponse) -> bool:
-    """Whether the next model is tried: not where the gateway itself refused."""
-    return response.status >= HTTPStatus.BAD_REQUEST and response.origin != "gateway"
 
 
 async def _attempt(
