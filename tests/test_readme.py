@@ -108,12 +108,19 @@ def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("guide", GUIDES)
 def test_the_files_that_a_guide_names_exist(guide: str) -> None:
-    named = [word for word in code_words(PAGES[guide]) if re.fullmatch(r"[\w.-]+(/[\w.-]*)+", word)]
-    named += [word for word in code_words(PAGES[guide]) if re.fullmatch(r"\w+\.(py|toml|md)", word)]
+    words = code_words(PAGES[guide])
+    named = [word for word in words if re.fullmatch(r"[\w.-]+(/[\w.-]*)+|\w+\.(py|toml|md)", word)]
     if not (ROOT / ".ci").exists():  # a source distribution has none
         named = [name for name in named if not name.startswith(".ci/")]
     assert named
     assert [n for n in named if not (ROOT / n).exists() and not (PACKAGE / n).exists()] == []
+
+
+@pytest.mark.parametrize("page", _pages_with("tests"))
+def test_the_test_modules_that_a_page_names_exist(page: str) -> None:
+    named = [word for word in code_words(PAGES[page]) if re.match(r"tests[./]", word)]
+    files = [name if "/" in name else name.replace(".", "/") for name in named]
+    assert [f for f in files if not (ROOT / f).exists() and not (ROOT / f"{f}.py").exists()] == []
 
 
 @pytest.mark.parametrize("guide", GUIDES)
