@@ -21,8 +21,7 @@ from tests.conftest import PATHS, Ask
 from tests.fuzz.wire import RawServer
 
 _EDGE_TEXT = (
-    "Error 1015: You are being rate limited. The owner of the domain limits how often it may be "
-    "asked."
+    "Error 1015: You are being rate limited. The owner of the domain limits the request rate."
 )
 
 # Body, and what it becomes: class, code, message; `None`: any.

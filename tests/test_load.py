@@ -125,7 +125,7 @@ def _struck(gw: LocalGateway) -> dict[str, list[str]]:
     struck = defaultdict(list)
     for request in gw.requests:
         question = request.body["messages"][0]["content"]
-        struck[question].append(names.get(id(queue._next()), NO_FAULT))
+        struck[question].append(names.get(id(queue._next()[1]), NO_FAULT))
     return struck
 
 
