@@ -27,7 +27,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_cf_deepseek._api.messages import reasoning_of
 from langchain_cf_deepseek._json import encode, utf8
-from langchain_cf_deepseek._models import profile_of
+from langchain_cf_deepseek._models import profile_of, prompt_version
 from langchain_cf_deepseek._warnings import warn_once
 
 IMAGE_TOKENS = 1024
@@ -39,12 +39,8 @@ https://api-docs.deepseek.com/guides/vision
 _CHINESE = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]+"
 _MEDIA_TYPES = {"audio", "file", "image", "image_url", "input_audio", "video"}
 
-# The models that read prompts in the form of V4; all others read the form of V4.1.
-_V4_MODELS = {
-    "deepseek-v4-pro",
-    "@cf/deepseek-ai/deepseek-v4-flash-0731",
-    "@cf/deepseek-ai/deepseek-v4-pro-0813",
-}
+# An unknown model is assumed to be of the current version.
+_DEFAULT_VERSION = "DeepseekV41Flash"
 
 # The tokenizer of V4 has no token that opens a system text; that of V4.1 has one in a place which
 # V4 keeps free. Any token of V4 may stand in for it: what counts is that it is one.
@@ -146,14 +142,10 @@ class _Prompts:
 
     def count_request(self, body: dict[str, Any]) -> int:
         model = body["model"]
-        name = model.removeprefix("deepseek/")
-        versions = self._recipe.ModelVersion
-        version, encoding = (
-            (versions.DeepseekV4Pro, self._v4)
-            if name in _V4_MODELS
-            else (versions.DeepseekV41Flash, self._v41)
-        )
-        thinks = (profile_of(name) or {}).get("reasoning_output", True)
+        name = prompt_version(model) or _DEFAULT_VERSION
+        version = getattr(self._recipe.ModelVersion, name)
+        encoding = self._v4 if name == "DeepseekV4Pro" else self._v41
+        thinks = (profile_of(model) or {}).get("reasoning_output", True)
         options = self._recipe.ConversionOptions(default_thinking_mode=thinks)
         request = self._recipe.ChatCompletionRequest(encode(body))
         conversation = request.convert(options.with_model_alias(model, version)).conversation

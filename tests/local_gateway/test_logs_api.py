@@ -174,7 +174,7 @@ def test_an_entry_names_who_served_and_has_the_price_of_that(
     if price is None:
         assert entry.cost == 0
     else:
-        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.answer
+        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.completion
         assert entry.cost == pytest.approx(dollars / 1_000_000)
 
 

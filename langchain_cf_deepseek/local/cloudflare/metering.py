@@ -1,4 +1,4 @@
-"""What a call costs, and reading it from an answer as that passes, streamed or whole."""
+"""The cost of a request, and the token usage in a response, streamed or whole."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from langchain_cf_deepseek.local.deepseek.models import Model
 from langchain_cf_deepseek.local.exchange import Answer, Call, Stream, parse_json
 from langchain_cf_deepseek.local.http.events import EventSplitter, event_payload
 
-Account = Callable[[Usage], None]
+ReportUsage = Callable[[Usage], None]
 
 
 def price_call(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, float, bool]:
-    """Return who served a call, the US dollars, and whether the caller set the price."""
+    """Return the provider of a request, the US dollars, and whether the caller set the price."""
     model = models.get(call.model)
     resold = call.billed and model is not None and model.resold
     provider = "fireworks" if resold else call.provider
@@ -24,24 +24,24 @@ def price_call(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[s
     return provider, *cost(provider, served, usage, own)
 
 
-def with_metering(answer: Answer, account: Account) -> Answer:
-    """Report the token usage of an answer; of a stream before the usage is sent."""
+def with_metering(answer: Answer, report: ReportUsage) -> Answer:
+    """Return a response whose token usage is reported; of a stream before the usage is sent."""
     if isinstance(answer.body, bytes):
-        _report(parse_json(answer.body), account)
+        _report_usage(parse_json(answer.body), report)
     else:
-        answer.body = _meter_stream(answer.body, account)
+        answer.body = _meter_stream(answer.body, report)
     return answer
 
 
-async def _meter_stream(body: Stream, account: Account) -> Stream:
+async def _meter_stream(body: Stream, report: ReportUsage) -> Stream:
     splitter = EventSplitter()
     async with aclosing(body):
         async for piece in body:
             for event in splitter.feed(piece):
-                _report(event_payload(event), account)
+                _report_usage(event_payload(event), report)
             yield piece
 
 
-def _report(payload: Any, account: Account) -> None:
+def _report_usage(payload: Any, report: ReportUsage) -> None:
     if isinstance(payload, dict) and payload.get("usage"):
-        account(usage_of(payload))
+        report(usage_of(payload))
