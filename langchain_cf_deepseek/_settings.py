@@ -10,17 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from langchain_cf_deepseek._models import is_default_profile
 from langchain_cf_deepseek._redaction import shown
-from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES
+from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES
 from langchain_cf_deepseek.gateway import GatewayOptions
-
-VARIABLES = {
-    "routing": "CLOUDFLARE_AI_GATEWAY_ROUTING",
-    "account_id": "CLOUDFLARE_ACCOUNT_ID",
-    "gateway_id": "CLOUDFLARE_GATEWAY_ID",
-    **CREDENTIAL_VARIABLES,
-    "base_url": "CLOUDFLARE_AI_GATEWAY_BASE_URL",
-}
-"""The fields that have an environment variable, and its name."""
 
 # Settings of the parent class that mean nothing here, or something else than their name says.
 _REFUSED = {

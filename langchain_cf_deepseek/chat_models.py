@@ -55,12 +55,7 @@ from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._http.transport import Transport, WireRequest
 from langchain_cf_deepseek._models import profile_of, sees_images
 from langchain_cf_deepseek._redaction import construct, is_credential_header
-from langchain_cf_deepseek._routing import (
-    CREDENTIAL_VARIABLES,
-    Endpoint,
-    RouteSettings,
-    Routing,
-)
+from langchain_cf_deepseek._routing import Endpoint, RouteSettings
 from langchain_cf_deepseek._settings import (
     MAX_TIMEOUT,
     check_arguments,
@@ -73,6 +68,7 @@ from langchain_cf_deepseek._settings import (
 )
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek._warnings import warn_once
+from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES, Routing
 from langchain_cf_deepseek.gateway import GatewayOptions
 
 # Options of a call that do not go into the body.

@@ -32,8 +32,8 @@ from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._http.stream import StreamReader, read_completion
 from langchain_cf_deepseek._json import encode
 from langchain_cf_deepseek._redaction import extract_and_mask_secrets, request_without_credentials
-from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
     CFDeepSeekConnectionError,

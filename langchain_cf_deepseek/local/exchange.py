@@ -9,8 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Routing = Literal["provider-native", "unified", "compat"]
-"""The three doors: `/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+from langchain_cf_deepseek.data.routings import Routing
 
 RoutePath = Routing | Literal["universal"]
 """Those, and the older one that takes several requests at once."""

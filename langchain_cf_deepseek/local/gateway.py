@@ -7,12 +7,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_cf_deepseek.data.routings import API_PATH, PATHS, VARIABLES, Routing
 from langchain_cf_deepseek.local.cloudflare.admission import DEFAULT_ALIAS, Settings
 from langchain_cf_deepseek.local.cloudflare.endpoints import Gateway, Provider
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.deepseek.chat import DeepSeek, Passback, UsageChunk
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
-from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import failure
 from langchain_cf_deepseek.local.faults.specification import Fault
 from langchain_cf_deepseek.local.http.server import HOST, Server
@@ -29,12 +30,6 @@ GATEWAY_ID = "local"
 GATEWAY_TOKEN = "local-gateway-token"  # noqa: S105
 API_KEY = "local-deepseek-key"
 CLOUDFLARE_API_TOKEN = "local-cloudflare-token"  # noqa: S105
-
-_PATHS: Mapping[Routing, str] = {
-    "provider-native": "/v1/{account}/{gateway}/deepseek",
-    "unified": "/client/v4/accounts/{account}/ai/v1",
-    "compat": "/v1/{account}/{gateway}/compat",
-}
 
 
 class LocalGateway:
@@ -179,7 +174,7 @@ class LocalGateway:
 
     def base_url(self, routing: Routing = "provider-native") -> str:
         """The base URL of one door: everything before `/chat/completions`."""
-        path = _PATHS[routing].format(account=self.account_id, gateway=self.gateway_id)
+        path = PATHS[routing].format(account_id=self.account_id, gateway_id=self.gateway_id)
         return self.url + path
 
     @property
@@ -227,24 +222,20 @@ class LocalGateway:
             "account_id": self.account_id,
             "gateway_id": self.gateway_id,
             "api_token": self.cloudflare_api_token,
-            "base_url": f"{self.url}/client/v4",
+            "base_url": self.url + API_PATH,
         }
         return GatewayLogs(**{**fields, **kwargs})
 
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
         """The environment variables that point the client at this gateway."""
-        names = {
-            "api_key": "DEEPSEEK_API_KEY",
-            "gateway_token": "CF_AIG_TOKEN",
-            "cloudflare_api_token": "CLOUDFLARE_API_TOKEN",
+        settings = {
+            "routing": routing,
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "base_url": self.base_url(routing),
+            **self._credentials(routing),
         }
-        return {
-            "CLOUDFLARE_AI_GATEWAY_ROUTING": routing,
-            "CLOUDFLARE_ACCOUNT_ID": self.account_id,
-            "CLOUDFLARE_GATEWAY_ID": self.gateway_id,
-            "CLOUDFLARE_AI_GATEWAY_BASE_URL": self.base_url(routing),
-            **{names[field]: value for field, value in self._credentials(routing).items()},
-        }
+        return {VARIABLES[field]: value for field, value in settings.items()}
 
     def _credentials(self, routing: Routing) -> dict[str, str]:
         if routing == "unified":

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from langchain_cf_deepseek.data.routings import API_PATH, PATHS
 from langchain_cf_deepseek.local.cloudflare.admission import Admission, Settings
 from langchain_cf_deepseek.local.cloudflare.cache import Cache
 from langchain_cf_deepseek.local.cloudflare.rules import Rules, RuleSteps
@@ -38,12 +39,15 @@ from langchain_cf_deepseek.local.request_log.api import LogsAPI
 from langchain_cf_deepseek.local.request_log.store import Logs
 from langchain_cf_deepseek.local.simulated_model.replies import Reply
 
+_GATEWAY_PATH = PATHS["provider-native"].removesuffix("/deepseek")
+"""Behind it, the path names the provider."""
+
 ROUTES: tuple[tuple[str, RoutePath], ...] = (
-    ("/v1/{account}/{gateway}", "universal"),
-    ("/v1/{account}/{gateway}/compat/chat/completions", "compat"),
-    ("/v1/{account}/{gateway}/{endpoint:path}", "provider-native"),
-    ("/client/v4/accounts/{account}/ai/v1/{endpoint:path}", "unified"),
-    ("/client/v4/{endpoint:path}", "unified"),
+    (_GATEWAY_PATH, "universal"),
+    (PATHS["compat"] + "/chat/completions", "compat"),
+    (_GATEWAY_PATH + "/{endpoint:path}", "provider-native"),
+    (PATHS["unified"] + "/{endpoint:path}", "unified"),
+    (API_PATH + "/{endpoint:path}", "unified"),
 )
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 REMEMBERED_REQUESTS = 10_000
@@ -166,8 +170,8 @@ class Gateway:
                 request=recorded,
                 raw=raw,
                 routing=routing,
-                account=path.get("account", ""),
-                gateway=path.get("gateway", recorded.headers.get("cf-aig-gateway-id")),
+                account=path.get("account_id", ""),
+                gateway=path.get("gateway_id", recorded.headers.get("cf-aig-gateway-id")),
                 endpoint=path.get("endpoint", "chat/completions"),
                 reset=partial(reset_connection, request.state.transport),
                 log_id=str(_uuid7()),
