@@ -426,7 +426,7 @@ def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
         ({"api_token": None}, "`api_token` is missing: pass it or set CLOUDFLARE_API_TOKEN"),
         ({"api_token": ""}, "with the permission AI Gateway Read, and AI Gateway Edit to write"),
         ({"api_token": "a secret\n"}, "`api_token` (CLOUDFLARE_API_TOKEN) must be printable ASCII"),
-        ({"base_url": "api.cloudflare.com"}, "`base_url` (CLOUDFLARE_BASE_URL) must be a whole"),
+        ({"base_url": "api.cloudflare.com"}, "`base_url` (CLOUDFLARE_BASE_URL) must be a complete"),
         ({"base_url": "http://example.com/x"}, "must use https"),
         ({"wait": -1}, "greater than or equal to 0"),
         ({"wait": float("inf")}, "finite number"),
