@@ -135,8 +135,10 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was cached"
                 ),
                 "log": (
                     "warn",
-                    "the response has no `cf-aig-log-id`: logging is off, or the id is not sent "
-                    "here",
+                    (
+                        "the response has no `cf-aig-log-id`: logging is off, or the id is not "
+                        "sent here"
+                    ),
                 ),
             },
             id="no headers",
