@@ -352,7 +352,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     output_version: OutputVersion = Field(default_factory=output_version_from_env)
     """Form of a message's content: text (`v0`) or blocks (`v1`); variable LC_OUTPUT_VERSION."""
 
-    # Fields of the parent, which read OpenAI's environment variables.
+    # Not in use: the parent's definitions read OpenAI's environment variables.
     openai_api_key: None = Field(default=None, exclude=True, repr=False)
     openai_api_base: None = Field(default=None, exclude=True, repr=False)
     openai_organization: None = Field(default=None, exclude=True, repr=False)
