@@ -48,7 +48,7 @@ _USE_GATEWAY_OPTION = "an option of the gateway: use `gateway={{{!r}: ...}}` or 
 _USE_BIND_TOOLS = "use `bind_tools`"
 _USE_PROXY_VARIABLE = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
 
-# What the arguments of other chat models are called here, and where those go that are none.
+# What replaces the arguments of other chat models.
 REPLACEMENTS = {
     "account": "use `account_id`",
     "ai_gateway": "use `gateway_id`",
@@ -85,7 +85,7 @@ REPLACEMENTS = {
     **{name: _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
     **{f"aig_{name}": _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
 }
-"""What to write instead, by name; a parameter of a call may be called so, too."""
+"""What to write instead, by name of an argument of the model or of a call."""
 
 
 def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
@@ -147,7 +147,8 @@ def check_arguments(
     for name, value in arguments.items():
         if name in defaults or name in _REFUSED:
             if value and value != defaults.get(name):
-                msg = f"`{name}` is not for this model: {_REFUSED.get(name, _SEND_IN_EXTRA_BODY)}."
+                hint = _REFUSED.get(name) or REPLACEMENTS.get(name, _SEND_IN_EXTRA_BODY)
+                msg = f"`{name}` is not for this model: {hint}."
                 raise ValueError(msg)
         elif name not in known and name in REPLACEMENTS:
             msg = f"`{name}` is not an argument of this model: {REPLACEMENTS[name]}."
