@@ -133,20 +133,15 @@ def check_arguments(
     Args:
         arguments: The arguments, by name.
         known: The names of all fields, aliases included.
-        unused: The fields that nothing reads; only their defaults are accepted, which copying a
-            model passes.
+        unused: The fields that nothing reads, aliases included; only their defaults are accepted,
+            which copying a model passes.
 
     Raises:
         ValueError: An argument has no effect; the message names it and what to do instead.
     """
-    defaults = {
-        name: field.get_default(call_default_factory=True)
-        for key, field in unused.items()
-        for name in (key, field.alias or key)
-    }
     for name, value in arguments.items():
-        if name in defaults or name in _REFUSED:
-            if value and value != defaults.get(name):
+        if name in unused or name in _REFUSED:
+            if value and not (name in unused and _is_default(unused[name], value)):
                 hint = _REFUSED.get(name) or REPLACEMENTS.get(name, _SEND_IN_EXTRA_BODY)
                 msg = f"`{name}` is not for this model: {hint}."
                 raise ValueError(msg)
@@ -154,10 +149,14 @@ def check_arguments(
             msg = f"`{name}` is not an argument of this model: {REPLACEMENTS[name]}."
             raise ValueError(msg)
         elif name not in known:
-            near = difflib.get_close_matches(name, set(known) - defaults.keys(), n=1)
+            near = difflib.get_close_matches(name, set(known) - unused.keys(), n=1)
             hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
             msg = f"unknown argument `{name}`: {hint}"
             raise ValueError(msg)
+
+
+def _is_default(field: FieldInfo, value: Any) -> bool:
+    return bool(value == field.get_default(call_default_factory=True))
 
 
 def check_timeout(timeout: Any, name: str) -> None:

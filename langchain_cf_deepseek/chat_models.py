@@ -6,6 +6,7 @@ Requests are built in `_wire_requests.py` and `_api`, sent in `_http`, and their
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
 from operator import is_
 from typing import Any, Literal, Self
@@ -34,6 +35,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from typing_extensions import override
 
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
@@ -109,6 +111,14 @@ USED_PARENT_FIELDS = frozenset(
 All others are rejected, those that a newer version adds too: the code that would read them is
 replaced. Fields of LangChain's `BaseChatModel`, whose code is in use, are all accepted.
 """
+
+
+@cache
+def _unused_fields(model_class: type[BaseChatOpenAI]) -> dict[str, FieldInfo]:
+    """Return the inherited fields that nothing reads, by name and by alias."""
+    inherited = BaseChatOpenAI.model_fields.keys() - BaseChatModel.model_fields.keys()
+    fields = {name: model_class.model_fields[name] for name in inherited - USED_PARENT_FIELDS}
+    return fields | {field.alias: field for field in fields.values() if field.alias}
 
 
 class ChatCloudflareDeepSeek(BaseChatOpenAI):
@@ -377,9 +387,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         known = get_pydantic_field_names(cls)
         hide_secrets(values, known)
         drop_default_profile(values)
-        parents = BaseChatOpenAI.model_fields.keys() - BaseChatModel.model_fields.keys()
-        unused = {name: cls.model_fields[name] for name in parents - USED_PARENT_FIELDS}
-        check_arguments(values, known, unused)
+        check_arguments(values, known, _unused_fields(cls))
         return values
 
     @field_validator("gateway", mode="before")
