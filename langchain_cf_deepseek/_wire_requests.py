@@ -183,6 +183,6 @@ def iterate_requests(first: WireRequest, reader: ResponseReader) -> Iterator[Wir
         CFDeepSeekError: The first response is not a valid completion.
     """
     yield first
-    if first.forcing is not None and reader.ends_without_call:
+    if first.forcing is not None and reader.is_finished_without_tool_call:
         reader.check()
         yield replace(first, body=forced_body(first.body, first.forcing, reader.text), forcing=None)

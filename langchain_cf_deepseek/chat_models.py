@@ -40,7 +40,7 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
 from langchain_cf_deepseek._api.json_schemas import described_tool, valid_tool_name
-from langchain_cf_deepseek._api.messages import traceable
+from langchain_cf_deepseek._api.messages import make_traceable
 from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
 from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
@@ -523,10 +523,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> ChatResult:
         options = {**kwargs, "stream": False}
         reader, requests = self._start(messages, stop, options, self.http_client)
-        with message_traced(run_manager), reader.kept():
+        with message_traced(run_manager), reader.attach_partial_message():
             for request in requests:
                 response, completion = self._transport.send(request)
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+                reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
             return reader.result()
 
@@ -540,10 +540,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> ChatResult:
         options = {**kwargs, "stream": False}
         reader, requests = self._start(messages, stop, options, self.http_async_client)
-        with message_traced(run_manager), reader.kept():
+        with message_traced(run_manager), reader.attach_partial_message():
             for request in requests:
                 response, completion = await self._transport.asend(request)
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+                reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
             return reader.result()
 
@@ -558,8 +558,11 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         options = {**kwargs, "stream": True}
         reader, requests = self._start(messages, stop, options, self.http_client)
         for request in requests:
-            with reader.kept(), self._transport.stream(request) as (response, events):
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+            with (
+                reader.attach_partial_message(),
+                self._transport.stream(request) as (response, events),
+            ):
+                reader.start_response(response, request.body, forcing=request.forcing)
                 for event in events:
                     if chunk := reader.chunk(event):
                         if run_manager:
@@ -580,9 +583,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         options = {**kwargs, "stream": True}
         reader, requests = self._start(messages, stop, options, self.http_async_client)
         for request in requests:
-            with reader.kept():
+            with reader.attach_partial_message():
                 async with self._transport.astream(request) as (response, events):
-                    reader.begin(response, request.body, wants_call=request.forcing is not None)
+                    reader.start_response(response, request.body, forcing=request.forcing)
                     async for event in events:
                         if chunk := reader.chunk(event):
                             if run_manager:
@@ -768,7 +771,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         prompt = super()._convert_input(model_input)
         if not isinstance(prompt, ChatPromptValue):
             return prompt
-        messages = traceable(prompt.messages)
+        messages = make_traceable(prompt.messages)
         unchanged = all(map(is_, messages, prompt.messages))
         return prompt if unchanged else ChatPromptValue(messages=messages)
 

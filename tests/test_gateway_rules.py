@@ -109,7 +109,7 @@ def test_a_blocked_prompt_is_told_and_not_tried_again(
 def test_a_blocked_answer_is_told_on_every_path(ruled: Ruled, ask: Ask, routing: Routing) -> None:
     gateway = ruled(guardrails=Guardrails(response=["secret"]))
     gateway.reply(content="A secret.")
-    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the answer"):
+    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the response"):
         ask(gateway.chat_model(routing=routing), "Hello")
     assert len(gateway.requests) == 1
 
@@ -138,7 +138,9 @@ def test_an_answer_that_dlp_blocks_is_told_with_what_was_found(
 ) -> None:
     gateway = ruled(dlp=[DlpProfile(["4111"], "response")])
     gateway.reply(content="It is 4111.")
-    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the answer") as caught:
+    with pytest.raises(
+        errors.CFDeepSeekContentBlockedError, match="blocked the response"
+    ) as caught:
         ask(gateway.chat_model(routing=routing), "Hello")
     assert caught.value.gateway["dlp"]["action"] == "BLOCK"
     assert len(gateway.requests) == 1

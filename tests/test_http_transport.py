@@ -169,7 +169,7 @@ def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> Non
         def end() -> None:
             # In a thread that is just handing out a connection.
             with (
-                model._transport._clients.lend(None) as client,
+                model._transport._clients.acquire(None) as client,
                 client._transport._pool._optional_thread_lock,
             ):
                 chunks.close()
@@ -353,7 +353,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek
 
 model = ChatCloudflareDeepSeek(model="deepseek-flash", api_key="k", base_url=sys.argv[1])
 model.invoke("Hi")
-with model._transport._clients.lend(None) as client:
+with model._transport._clients.acquire(None) as client:
     with client._transport._pool._optional_thread_lock:
         child = os.fork()
 if child:
@@ -387,7 +387,7 @@ def test_a_client_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch
 
     with _server(serve) as server, _model(server.url) as model:
         model.invoke("Hi")
-        monkeypatch.setattr(clients, "_IDLE_SECONDS", -1)
+        monkeypatch.setattr(clients, "_MAX_IDLE_SECONDS", -1)
         model.invoke("Hi")
         assert ended.wait(5)
         assert model.invoke("Hi").text == "Short waves"

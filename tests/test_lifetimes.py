@@ -427,7 +427,7 @@ def test_the_bound_on_an_async_streams_end_interrupts_no_closing_of_other_connec
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The end of a stream is when connections are closed that a server gave up."""
-    monkeypatch.setattr(stream_module, "_DRAIN_SECONDS", 0)
+    monkeypatch.setattr(stream_module, "_MAX_DRAIN_SECONDS", 0)
     choice = {"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}
     whole = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
     event = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}

@@ -134,8 +134,8 @@ def test_waiting_ends_with_an_error_that_says_what_to_look_at(
     assert (caught.value.status_code, caught.value.code) == (404, 7002)
     assert str(caught.value) == (
         "Cloudflare's API (status 404, code 7002): Log not found. Check `gateway_id` "
-        "(CLOUDFLARE_GATEWAY_ID). Logs may be off, in the gateway or by `collect_log`; a log may "
-        "come late (raise `wait`), and may hold no bodies (`collect_log_payload`)."
+        "(CLOUDFLARE_GATEWAY_ID). Logging might be off, in the gateway or by `collect_log`; a "
+        "log can arrive late (raise `wait`) and can lack bodies (`collect_log_payload`)."
     )
 
 

@@ -24,7 +24,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek._api.response import _text_chunk
+from langchain_cf_deepseek._api.chunks import build_text_chunk
 from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
 from tests.conftest import PATHS, PICTURE, Ask
 
@@ -363,7 +363,7 @@ def test_a_model_that_sees_gets_images_in_deepseeks_form(gw: LocalGateway, ask: 
 
 def test_a_model_without_vision_is_not_sent_an_image(gw: LocalGateway, ask: Ask) -> None:
     """DeepSeek would answer without having seen it."""
-    with pytest.raises(ValueError, match=r"messages\[0\] .* sees no images"):
+    with pytest.raises(ValueError, match=r"messages\[0\] .* cannot read images"):
         ask(gw.chat_model(model="deepseek-v4-pro"), [HumanMessage([IMAGE])])
     assert gw.requests == []
 
@@ -480,7 +480,7 @@ def test_the_versions_in_play_are_traced(gw: LocalGateway) -> None:
 
 def test_a_copied_chunk_is_what_its_constructor_makes() -> None:
     kwargs = {"reasoning_content": "Hm."}
-    copied = _text_chunk("Hi", kwargs, {"id": "1"})
+    copied = build_text_chunk("Hi", kwargs, {"id": "1"})
     made = ChatGenerationChunk(
         message=AIMessageChunk(
             content="Hi", additional_kwargs=kwargs, response_metadata={"id": "1"}
@@ -489,7 +489,7 @@ def test_a_copied_chunk_is_what_its_constructor_makes() -> None:
     assert copied == made
     assert dumpd(copied.message) == dumpd(made.message)
     assert (copied + copied).model_dump() == (made + made).model_dump()
-    other = _text_chunk("Ho", {}, {}).message
+    other = build_text_chunk("Ho", {}, {}).message
     assert isinstance(other, AIMessageChunk)
     other.tool_calls.append(tool_call(name="f", args={}, id="1"))
-    assert _text_chunk("Ho", {}, {}).message.model_dump()["tool_calls"] == []
+    assert build_text_chunk("Ho", {}, {}).message.model_dump()["tool_calls"] == []

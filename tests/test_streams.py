@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek import errors
-from langchain_cf_deepseek._http.stream import _parsed
+from langchain_cf_deepseek._http.stream import _parse_json
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
 
@@ -347,6 +347,6 @@ def test_streams_of_one_model_do_not_mix(gw: LocalGateway) -> None:
 
 def test_keys_of_an_event_are_kept_for_the_next_one_and_texts_are_not() -> None:
     """The same few keys come thousands of times; texts would only fill the parser's memory."""
-    one, other = (_parsed(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
+    one, other = (_parse_json(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
     [key], [other_key] = one, other
     assert (key is other_key, one[key] is other[key]) == (True, False)

@@ -115,7 +115,7 @@ def test_a_document_for_a_model_without_vision_is_refused_with_a_way_that_leads_
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         ask(gw.chat_model(model="deepseek-v4-pro"), [HumanMessage([PDF])])
     assert caught.value.message == (
-        "messages[0] (HumanMessage): this model reads no documents, whichever way they come: "
+        "messages[0] (HumanMessage): this model cannot read documents in any form: "
         "send the text of the document."
     )
 
@@ -232,7 +232,7 @@ def test_what_another_model_said_is_read(gw: LocalGateway, ask: Ask, case: str) 
     assert sent == {"role": "assistant", "content": content, "reasoning_content": reasoning}
 
 
-WHY = "DeepSeek has no form for them"
+WHY = "DeepSeek's API has no form for them"
 
 LEFT_OUT: dict[str, list[Any]] = {
     "server_tool_use, web_search_tool_result": [
@@ -280,7 +280,7 @@ def test_what_another_models_server_did_is_left_out_and_told_once(
         _, sent = _sent(gw, ask, HumanMessage("Hi"), turn)
     assert sent == {"role": "assistant", "content": "Hi", "reasoning_content": ""}
     assert [str(warning.message) for warning in said] == [
-        f"content blocks of the types {kinds} in assistant turns are left out: {WHY}."
+        f"content blocks of the types {kinds} in assistant turns are dropped: {WHY}."
     ]
 
 
@@ -323,8 +323,8 @@ def test_what_a_user_sent_another_model_is_read(gw: LocalGateway, block: Any, pa
 @pytest.mark.parametrize(
     ("block", "complaint"),
     [
-        ({"type": "input_audio", "input_audio": {}}, "file. Send what is said in it as text."),
-        ({"type": "video", "url": URL}, "image, file. Send what is said in it as text."),
+        ({"type": "input_audio", "input_audio": {}}, "file. Send a transcript as text."),
+        ({"type": "video", "url": URL}, "image, file. Send a transcript as text."),
         ({"type": "document", "source": {"type": "url", "url": URL}}, "documents by file id only"),
         ({"type": "media", "mime_type": "application/pdf", "data": "x"}, "documents by file id"),
         ({"type": "image", "base64": "aGk="}, "messages[0] (HumanMessage): an image needs"),

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from langchain_cf_deepseek._redaction import maskable, redact
+from langchain_cf_deepseek._redaction import maskable_secrets, redact
 from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES, Routing
 from langchain_cf_deepseek.doctor import checks
 from langchain_cf_deepseek.doctor.result import CheckResult
@@ -84,7 +84,7 @@ def diagnose(
             if result.outcome in {"fail", "skipped"}:
                 root_of[check.name] = root or check.name
             results[check.name] = result
-    credentials = maskable(setup.values[field] or "" for field in CREDENTIAL_VARIABLES)
+    credentials = maskable_secrets(setup.values[field] or "" for field in CREDENTIAL_VARIABLES)
     return {
         name: CheckResult(result.outcome, *redact([result.found, result.change], credentials))
         for name, result in results.items()

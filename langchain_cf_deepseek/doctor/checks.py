@@ -4,7 +4,7 @@ import difflib
 import re
 from textwrap import shorten
 
-from langchain_cf_deepseek._errors.rules import NO_KEY
+from langchain_cf_deepseek._errors.rules import SET_DEEPSEEK_KEY
 from langchain_cf_deepseek._models import known_models
 from langchain_cf_deepseek.doctor.reachability import address, diagnose_connection, proxy_to
 from langchain_cf_deepseek.doctor.result import CheckResult
@@ -67,7 +67,7 @@ def check_key(setup: Setup) -> CheckResult:
     if error := setup.failure("DeepSeek key"):
         if is_sent:
             return _failed(error, f"DEEPSEEK_API_KEY is sent, and was rejected ({_codes(error)})")
-        if error.hint == NO_KEY:
+        if error.hint == SET_DEEPSEEK_KEY:
             return _failed(
                 error, f"no key is sent, and none is stored in the gateway ({_codes(error)})"
             )

@@ -107,7 +107,7 @@ def test_a_certificate_that_is_not_trusted_is_told(
         1,
         unreachable(
             "the TLS certificate of localhost:PORT is not trusted: REASON",
-            "Set SSL_CERT_FILE to a file of the certificates that your network trusts.",
+            "Set SSL_CERT_FILE to a file with the certificates that your network trusts.",
             "localhost:PORT",
         ),
     )

@@ -217,7 +217,7 @@ streaming     skipped  `DeepSeek key` failed
 cache         skipped  `DeepSeek key` failed
 log           ok       log id LOG-ID
 
-DeepSeek key: DeepSeek refused the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
+DeepSeek key: DeepSeek rejected the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
 the gateway.
 """
     )
