@@ -20,8 +20,8 @@ from typing import Any, get_args
 import pytest
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__
-from langchain_cf_deepseek._routing import Routing
-from langchain_cf_deepseek.cli import chat, main, shared
+from langchain_cf_deepseek.cli import chat, main
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import LocalGateway, gateway_error
 
 QUESTION = "Why is the sky blue?"
@@ -132,7 +132,6 @@ def test_version_is_the_version_of_the_package(capsys: pytest.CaptureFixture[str
 
 def test_the_choices_offered_are_those_of_the_model() -> None:
     thinking = ChatCloudflareDeepSeek.model_fields["thinking"].annotation
-    assert get_args(Routing) == shared.ROUTINGS
     assert get_args(get_args(thinking)[0]) == chat.THINKING
 
 
@@ -144,7 +143,7 @@ def test_the_choices_offered_are_those_of_the_model() -> None:
         (["chat", "Hi", "--routing", "native"], "argument --routing: invalid choice"),
         (["serve", "--port", "70000"], "'70000' is not a port: use a number up to 65535"),
         (["serve", "--port", "-1"], "'-1' is not a port: use a number up to 65535"),
-        (["serve", "--upstream", "localhost:80/v1"], "'localhost:80/v1' is not a whole URL"),
+        (["serve", "--upstream", "localhost:80/v1"], "'localhost:80/v1' is not a complete URL"),
         (["serve", "--upstream", "http://[/v1"], "argument --upstream: invalid"),
         (
             ["serve", "--upstream", "http://127.0.0.1/v1/chat/completions"],
@@ -171,8 +170,8 @@ def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_facts() ->
         "nothing about the world, but this answer took the same path as a real one.\n"
     )
     assert re.fullmatch(
-        r"deepseek-flash \(local gateway, pretend model\) \| tokens: \d+ in \(0 cached\), \d+ out "
-        r"\(\d+ reasoning\) \| gateway cache: MISS \| log id: [0-9a-f-]{36}\n",
+        r"deepseek-flash \(local gateway, simulated model\) \| tokens: \d+ in \(0 cached\), "
+        r"\d+ out \(\d+ reasoning\) \| gateway cache: MISS \| log id: [0-9a-f-]{36}\n",
         done.stderr,
     )
     assert done.returncode == 0
@@ -373,7 +372,7 @@ def test_an_upstream_without_the_local_gateway_is_refused(
 ) -> None:
     assert main(["chat", QUESTION, "--upstream", "http://127.0.0.1:9/v1"]) == 2
     assert capsys.readouterr().err == (
-        "--upstream needs --local: it is what stands behind the gateway of this machine.\n"
+        "--upstream needs --local: it answers behind the gateway on this machine.\n"
     )
     assert account.requests == []
 
@@ -396,7 +395,7 @@ def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> 
     assert done.stderr == (
         "routing 'provider-native' needs a credential: set `api_key` (DEEPSEEK_API_KEY) to a "
         "DeepSeek key, or `gateway_token` (CF_AIG_TOKEN) to use a key stored in the gateway.\n"
-        "To try it without an account, on a gateway of this machine: "
+        "To try it without an account, with a gateway on this machine: "
         "langchain-cf-deepseek chat --local ...\n"
     )
     assert (done.returncode, done.stdout) == (2, "")
@@ -407,7 +406,7 @@ def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> 
     [
         (["--effort", "big"], "`reasoning_effort` must be one of none, minimal, low, medium"),
         (["--effort", "low", "--thinking", "disabled"], "`thinking` is disabled, so "),
-        (["--model", "gpt/4"], "`model` 'gpt/4' is none of the names that lead to DeepSeek"),
+        (["--model", "gpt/4"], "`model` 'gpt/4' is not a recognised model name"),
         (["--model", ""], "`model`: String should have at least 1 character.\n"),
     ],
 )
@@ -542,9 +541,9 @@ def test_serve_prints_variables_that_work_and_ends_with_status_0_on_ctrl_c(
         "CLOUDFLARE_BASE_URL": f"{url}/client/v4",
     }
     assert notes == (
-        f"# A local gateway on {url}, for trying out and testing only: its credentials and "
-        "answers are pretended.\n"
-        "# Paste these lines where the client runs; Ctrl-C ends the gateway.\n"
+        f"# Local gateway on {url}, which uses fake credentials and a simulated model: not for "
+        "production.\n"
+        "# Paste these lines where the client runs; Ctrl-C stops the gateway.\n"
     )
 
 
@@ -573,7 +572,7 @@ def test_serve_takes_routing_upstream_and_port_and_ends_with_status_0_on_sigterm
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].startswith("http://127.0.0.1:")
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].endswith("/ai/v1")
     assert variables["CLOUDFLARE_API_TOKEN"] == "local-cloudflare-token"
-    assert "its credentials are pretended." in capsys.readouterr().err
+    assert "which uses fake credentials: not for production." in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_one_line_and_status_1(

@@ -10,6 +10,7 @@ import pytest
 
 import langchain_cf_deepseek
 from langchain_cf_deepseek import local
+from langchain_cf_deepseek.data.routings import VARIABLES
 from langchain_cf_deepseek.local import LocalGateway
 from tests.doctor.reports import repeatable
 from tests.pages import account, blocks, printed
@@ -64,9 +65,9 @@ def _fields_from_the_environment() -> Iterator[tuple[str, str, str]]:
         nodes = ast.walk(ast.parse(file.read_text()))
         bodies = [node.body for node in nodes if isinstance(node, ast.ClassDef)]
         for field, below in chain.from_iterable(map(pairwise, bodies)):
-            found = re.search(r"^(\w+): .*from_env\('(\w+)'", ast.unparse(field))
-            if found:
-                yield found[2], found[1], ast.unparse(below)
+            pattern = r"^(\w+): .*from_env\((?:VARIABLES\['(\w+)'\]|'(\w+)')"
+            if found := re.search(pattern, ast.unparse(field)):
+                yield found[3] or VARIABLES[found[2]], found[1], ast.unparse(below)
 
 
 def test_each_field_that_is_read_from_the_environment_names_its_variable() -> None:

@@ -15,7 +15,7 @@ import trustme
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._errors.responses import error_from_response
 from langchain_cf_deepseek._http.library import http
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import FAILURES, Fault, LocalGateway
 from tests.conftest import PATHS, Ask
 from tests.fuzz.wire import RawServer

@@ -260,17 +260,17 @@ def test_cache_ttl_is_seconds_or_a_timedelta(
 
 SIX = dict.fromkeys("abcdef", 1)
 
-TOO_MANY = "Value error, holds 6 entries, but Cloudflare keeps only the first 5"
+TOO_MANY = "Value error, has 6 entries, but Cloudflare keeps only the first 5"
 
 NO_HEADER_TEXT = (
-    "Value error, travels in an HTTP header: use printable ASCII, without white space at its ends"
+    "Value error, is sent in an HTTP header: use printable ASCII, without white space at its ends"
 )
 
 
 def _no_entry(key: str) -> str:
     return (
-        f"Value error, entry {key!r} must be a string, a finite number or a boolean: one value of "
-        "another kind makes Cloudflare drop all metadata"
+        f"Value error, entry {key!r} must be a string, a finite number or a boolean: for a single "
+        "value of another type, Cloudflare drops all metadata"
     )
 
 
@@ -373,7 +373,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
     "cost without a price": (
         {"custom_cost": {}},
         ("custom_cost",),
-        "Value error, names no price: set per_token_in and per_token_out, or total_cost",
+        "Value error, has no price: set per_token_in and per_token_out, or total_cost",
     ),
     "unknown option": ({"cash_ttl": 60}, ("cash_ttl",), "Extra inputs are not permitted"),
     "no model allowed": (
@@ -451,7 +451,7 @@ def test_a_sixth_entry_that_appears_only_after_merging_is_refused_too(
 ) -> None:
     llm = gw.chat_model(gateway={"metadata": {"a": 1, "b": 2, "c": 3}})
     more = {"c": 4, "d": 5, "e": 6, "f": 7}
-    with pytest.raises(CFDeepSeekInvalidRequestError, match=r"`gateway\.metadata`: holds 6"):
+    with pytest.raises(CFDeepSeekInvalidRequestError, match=r"`gateway\.metadata`: has 6"):
         ask(llm, "Hello", gateway={"metadata": more})
     with pytest.raises(ValidationError) as at_the_copy:
         llm.with_gateway(metadata=more)

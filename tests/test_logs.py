@@ -150,12 +150,12 @@ def test_a_log_without_bodies_has_none_to_return(gw: LocalGateway, call: Call) -
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [
-        (AIMessage("Hi"), "says nothing of a gateway. Pass an answer of ChatCloudflareDeepSeek"),
-        (AIMessageChunk(content="Hi"), "of a streamed one the sum of its chunks"),
+        (AIMessage("Hi"), "has no gateway metadata. Pass a message of ChatCloudflareDeepSeek"),
+        (AIMessageChunk(content="Hi"), "of a stream the sum of its chunks"),
         (AIMessage("Hi", response_metadata={"cloudflare_gateway": {}}), "sent no log id"),
-        ("Because of Rayleigh scattering.", "pass the message itself, or its log id, but not"),
-        ("", "no log id"),
-        ("..", "no log id"),
+        ("Because of Rayleigh scattering.", "pass the message itself or its log id, not"),
+        ("", "not a log id"),
+        ("..", "not a log id"),
     ],
 )
 def test_without_a_log_id_nothing_is_sent(
@@ -207,7 +207,7 @@ def test_where_the_endpoint_sends_no_log_id_the_request_id_is_one(gw: LocalGatew
         ({"metadata": {"a": None}}, "entry 'a' must be a string, a finite number or a boolean"),
         ({"metadata": {"a": float("nan")}}, "entry 'a' must be"),
         ({"metadata": {"cf.user": 1}}, "key 'cf.user' is reserved"),
-        ({"metadata": dict.fromkeys("abcdef", 1)}, "holds 6 entries"),
+        ({"metadata": dict.fromkeys("abcdef", 1)}, "has 6 entries"),
         ({"metadata": "search"}, "valid dictionary"),
         ({}, "Nothing to write: give `feedback`, `score` or `metadata`."),
     ],
@@ -328,7 +328,11 @@ REFUSED = b'{"result":null,"success":false,"errors":[{"code":%d,"message":"%s"}]
         ((200, "text/html", b"<html>"), errors.CFDeepSeekAPIError, "CLOUDFLARE_BASE_URL"),
         ((200, JSON, b"{"), errors.CFDeepSeekAPIError, "CLOUDFLARE_BASE_URL"),
         ((200, JSON, b"[]"), errors.CFDeepSeekAPIError, "CLOUDFLARE_BASE_URL"),
-        ((200, JSON, b'{"success":true,"result":null}'), errors.CFDeepSeekAPIError, "none of this"),
+        (
+            (200, JSON, b'{"success":true,"result":null}'),
+            errors.CFDeepSeekAPIError,
+            "not one of this",
+        ),
     ],
 )
 def test_every_failure_becomes_an_error_of_ours(
@@ -426,7 +430,7 @@ def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
         ({"api_token": None}, "`api_token` is missing: pass it or set CLOUDFLARE_API_TOKEN"),
         ({"api_token": ""}, "with the permission AI Gateway Read, and AI Gateway Edit to write"),
         ({"api_token": "a secret\n"}, "`api_token` (CLOUDFLARE_API_TOKEN) must be printable ASCII"),
-        ({"base_url": "api.cloudflare.com"}, "`base_url` (CLOUDFLARE_BASE_URL) must be a whole"),
+        ({"base_url": "api.cloudflare.com"}, "`base_url` (CLOUDFLARE_BASE_URL) must be a complete"),
         ({"base_url": "http://example.com/x"}, "must use https"),
         ({"wait": -1}, "greater than or equal to 0"),
         ({"wait": float("inf")}, "finite number"),

@@ -1,5 +1,6 @@
 """What the profile of each model says, by each of its names and on each way to it."""
 
+import json
 import subprocess
 import sys
 import warnings
@@ -13,9 +14,9 @@ from pydantic import SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek._models import profile_of, sees_images
-from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.data._profiles import PROFILES, SOURCE_VERSION, UNIFIED_PROFILES
-from langchain_cf_deepseek.data.refresh import TARGET, generated
+from langchain_cf_deepseek.data.refresh import AUGMENTATIONS, TARGET, generate
+from langchain_cf_deepseek.data.routings import Routing
 from tests.conftest import ACCOUNT
 
 FLASH: dict[str, Any] = {
@@ -184,7 +185,26 @@ def test_a_model_named_in_a_call_is_judged_by_its_own_profile() -> None:
 )
 def test_the_generated_table_is_what_its_sources_give() -> None:
     public = import_module("langchain_deepseek.data._profiles")._PROFILES
-    assert TARGET.read_text(encoding="utf-8") == generated(public, SOURCE_VERSION)
+    augmentations = AUGMENTATIONS.read_text(encoding="utf-8")
+    assert TARGET.read_text(encoding="utf-8") == generate(public, SOURCE_VERSION, augmentations)
+
+
+def test_a_model_added_to_the_table_works_everywhere() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.added_model"], capture_output=True, text=True, check=True
+    )
+    assert json.loads(ran.stdout) == {
+        "profile": ["DeepSeek Next", 500],
+        "is known": True,
+        "errors for an image and for a long prompt": [
+            "CFDeepSeekInvalidRequestError",
+            "CFDeepSeekContextOverflowError",
+        ],
+        "served": "deepseek-next",
+        "prompt tokens like": ["deepseek-v4-pro"],
+        "is cost as priced": True,
+        "is listed": True,
+    }
 
 
 def test_the_documented_command_writes_the_table() -> None:

@@ -225,8 +225,7 @@ UNIFIED: dict[str, Any] = {
             NATIVE | {"api_key": "two\nlines"},
             (
                 "`api_key` (DEEPSEEK_API_KEY) must be printable ASCII without white space: it "
-                "travels "
-                "in an HTTP header."
+                "is sent in an HTTP header."
             ),
         ),
         (
@@ -240,14 +239,14 @@ UNIFIED: dict[str, Any] = {
         (
             NATIVE | {"base_url": "http://ai.example.com/deepseek"},
             (
-                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must use https: credentials travel in "
-                "clear over http to 'ai.example.com'."
+                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must use https: http would send "
+                "credentials unencrypted to 'ai.example.com'."
             ),
         ),
         (
             NATIVE | {"base_url": "ai.example.com/deepseek"},
             (
-                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must be a whole URL such as "
+                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must be a complete URL such as "
                 "https://ai.example.com/deepseek."
             ),
         ),
@@ -258,9 +257,8 @@ UNIFIED: dict[str, Any] = {
         (
             NATIVE | {"base_url": "https://me:secret@ai.example.com"},
             (
-                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must not hold a user name or "
-                "password: "
-                "use the credential fields."
+                "`base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL) must not contain a user name or "
+                "password: use the credential fields."
             ),
         ),
         (
@@ -273,16 +271,15 @@ UNIFIED: dict[str, Any] = {
         (
             NATIVE | {"model": "dynamic/support"},
             (
-                "`model` 'dynamic/support' is not served on `routing` 'provider-native', which "
-                "takes "
-                'DeepSeek\'s own names: use routing="unified" (CLOUDFLARE_AI_GATEWAY_ROUTING), or '
-                'routing="compat".'
+                "`model` 'dynamic/support' is not served on `routing` 'provider-native', which has "
+                'only DeepSeek\'s own models: use routing="unified" '
+                '(CLOUDFLARE_AI_GATEWAY_ROUTING), or routing="compat".'
             ),
         ),
         (
             UNIFIED | {"model": "openai/gpt-5"},
             (
-                "`model` 'openai/gpt-5' is none of the names that lead to DeepSeek: use one like "
+                "`model` 'openai/gpt-5' is not a recognised model name: use one like "
                 "'deepseek-flash', or on unified and compat also 'dynamic/<route>', '@cf/...', "
                 "'custom-<slug>/...' or 'cloudflare/auto'."
             ),

@@ -17,7 +17,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from vcr import VCR  # type: ignore[import-untyped]  # it has no types
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PICTURE
 

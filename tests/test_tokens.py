@@ -35,7 +35,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, SecretStr
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek._tokens import _prompts, rule_of_thumb
+from langchain_cf_deepseek._tokens import _prompts, estimate_tokens
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PICTURE
 
@@ -384,7 +384,7 @@ def test_importing_the_class_imports_neither_library() -> None:
     ("text", "tokens"),
     [("", 0), ("a", 1), ("a" * 10, 3), ("中" * 10, 6), ("a" * 10 + "中" * 10, 9)],
 )
-def test_without_the_extra_a_text_is_counted_by_the_rule_of_thumb(text: str, tokens: int) -> None:
+def test_without_the_extra_a_text_is_counted_by_the_estimate_tokens(text: str, tokens: int) -> None:
     assert model().get_num_tokens(text) == tokens
     assert model().get_num_tokens_from_messages([HumanMessage(text)]) == tokens
 
@@ -394,8 +394,8 @@ def test_without_the_extra_a_history_is_all_its_texts_and_the_json_of_its_tools(
     said = ["Be brief.", "How is the weather in Ulm?", "Sunny in Ulm.", "Sunny.", "Thanks!"]
     called = 'weather{"city": "Ulm"}'
     thought = ["The user wants the weather.", "That is the answer."]
-    plain = sum(map(rule_of_thumb, [*said, called]))
-    beside_tools = sum(map(rule_of_thumb, [*thought, json.dumps(WEATHER_SCHEMA)]))
+    plain = sum(map(estimate_tokens, [*said, called]))
+    beside_tools = sum(map(estimate_tokens, [*thought, json.dumps(WEATHER_SCHEMA)]))
     assert model().get_num_tokens_from_messages(HISTORY) == plain
     assert model().get_num_tokens_from_messages(HISTORY, [weather]) == plain + beside_tools
 
@@ -429,8 +429,8 @@ def test_without_the_extra_messages_are_trimmed_too() -> None:
     [(ENGLISH, 1.2, 1.6), (CODE, 1.0, 1.5), (CHINESE, 0.8, 1.2), (RECORDS, 0.5, 0.8)],
     ids=["prose", "code", "Chinese", "JSON"],
 )
-def test_the_rule_of_thumb_errs_as_the_docstring_says(text: str, low: float, high: float) -> None:
-    assert low < rule_of_thumb(text) / model().get_num_tokens(text) < high
+def test_the_estimate_tokens_errs_as_the_docstring_says(text: str, low: float, high: float) -> None:
+    assert low < estimate_tokens(text) / model().get_num_tokens(text) < high
 
 
 # With an encoder of the user's own.

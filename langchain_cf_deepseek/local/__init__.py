@@ -32,6 +32,7 @@ Example:
     ```
 """
 
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter
 from langchain_cf_deepseek.local.cloudflare.dlp import DlpProfile
@@ -42,7 +43,7 @@ from langchain_cf_deepseek.local.cloudflare.retries import Retries
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, SpendLimit
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
-from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import FAILURES, Failure
 from langchain_cf_deepseek.local.faults.specification import (
     Fault,

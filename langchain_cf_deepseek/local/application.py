@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from langchain_cf_deepseek.data.routings import API_PATH, PATHS
 from langchain_cf_deepseek.local.cloudflare.admission import Admission, Settings
 from langchain_cf_deepseek.local.cloudflare.cache import Cache
 from langchain_cf_deepseek.local.cloudflare.rules import Rules, RuleSteps
@@ -28,7 +29,6 @@ from langchain_cf_deepseek.local.exchange import (
     RecordedRequest,
     RefusedError,
     RoutePath,
-    Routing,
     Step,
     dump,
     parse_json,
@@ -39,21 +39,15 @@ from langchain_cf_deepseek.local.request_log.api import LogsAPI
 from langchain_cf_deepseek.local.request_log.store import LogStore
 from langchain_cf_deepseek.local.simulated_model.replies import Reply
 
-_GATEWAY = "/v1/{account}/{gateway}"
-REST_API = "/client/v4"
-BASE_PATHS: Mapping[Routing, str] = {
-    "provider-native": _GATEWAY + "/deepseek",
-    "unified": REST_API + "/accounts/{account}/ai/v1",
-    "compat": _GATEWAY + "/compat",
-}
-"""Routing -> everything before `/chat/completions`."""
+_GATEWAY_PATH = PATHS["provider-native"].removesuffix("/deepseek")
+"""The provider follows in the path."""
 
 _PATHS: tuple[tuple[str, RoutePath], ...] = (
-    (_GATEWAY, "universal"),
-    (BASE_PATHS["compat"] + "/chat/completions", "compat"),
-    (_GATEWAY + "/{endpoint:path}", "provider-native"),
-    (BASE_PATHS["unified"] + "/{endpoint:path}", "unified"),
-    (REST_API + "/{endpoint:path}", "unified"),
+    (_GATEWAY_PATH, "universal"),
+    (PATHS["compat"] + "/chat/completions", "compat"),
+    (_GATEWAY_PATH + "/{endpoint:path}", "provider-native"),
+    (PATHS["unified"] + "/{endpoint:path}", "unified"),
+    (API_PATH + "/{endpoint:path}", "unified"),
 )
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 MAX_RECORDED_REQUESTS = 10_000
@@ -188,8 +182,8 @@ class GatewayApplication:
                 request=recorded,
                 raw=raw,
                 routing=routing,
-                account=path.get("account", ""),
-                gateway=path.get("gateway", recorded.headers.get("cf-aig-gateway-id")),
+                account=path.get("account_id", ""),
+                gateway=path.get("gateway_id", recorded.headers.get("cf-aig-gateway-id")),
                 endpoint=path.get("endpoint", "chat/completions"),
                 reset=partial(reset_connection, request.state.transport),
                 log_id=str(_uuid7()),

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal
 
-Routing = Literal["provider-native", "unified", "compat"]
-"""`/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+from langchain_cf_deepseek.data.routings import Routing
 
 RoutePath = Routing | Literal["universal"]
 """Those, and the older endpoint that accepts several requests in one."""

@@ -7,17 +7,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_cf_deepseek.local.application import (
-    BASE_PATHS,
-    REST_API,
-    GatewayApplication,
-    Provider,
-)
+from langchain_cf_deepseek.data.routings import API_PATH, PATHS, VARIABLES, Routing
+from langchain_cf_deepseek.local.application import GatewayApplication, Provider
 from langchain_cf_deepseek.local.cloudflare.admission import DEFAULT_ALIAS, Settings
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.deepseek.chat import DeepSeek, Passback, UsageChunk
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
-from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import failure
 from langchain_cf_deepseek.local.faults.specification import Fault
 from langchain_cf_deepseek.local.http.server import HOST, Server
@@ -176,7 +172,7 @@ class LocalGateway:
 
     def base_url(self, routing: Routing = "provider-native") -> str:
         """The base URL of one routing: everything before `/chat/completions`."""
-        path = BASE_PATHS[routing].format(account=self.account_id, gateway=self.gateway_id)
+        path = PATHS[routing].format(account_id=self.account_id, gateway_id=self.gateway_id)
         return self.url + path
 
     @property
@@ -224,23 +220,22 @@ class LocalGateway:
             "account_id": self.account_id,
             "gateway_id": self.gateway_id,
             "api_token": self.cloudflare_api_token,
-            "base_url": self.url + REST_API,
+            "base_url": self.url + API_PATH,
         }
         return GatewayLogs(**{**fields, **kwargs})
 
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
         """The environment variables that point the client and `GatewayLogs` at this gateway."""
-        names = {"api_key": "DEEPSEEK_API_KEY", "gateway_token": "CF_AIG_TOKEN"}
-        credentials = self._credentials(routing)
-        return {
-            "CLOUDFLARE_AI_GATEWAY_ROUTING": routing,
-            "CLOUDFLARE_ACCOUNT_ID": self.account_id,
-            "CLOUDFLARE_GATEWAY_ID": self.gateway_id,
-            "CLOUDFLARE_AI_GATEWAY_BASE_URL": self.base_url(routing),
-            **{name: credentials[field] for field, name in names.items() if field in credentials},
-            "CLOUDFLARE_API_TOKEN": self.cloudflare_api_token,
-            "CLOUDFLARE_BASE_URL": self.url + REST_API,
+        settings = {
+            "routing": routing,
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "base_url": self.base_url(routing),
+            **self._credentials(routing),
+            "cloudflare_api_token": self.cloudflare_api_token,
         }
+        variables = {VARIABLES[field]: value for field, value in settings.items()}
+        return {**variables, "CLOUDFLARE_BASE_URL": self.url + API_PATH}
 
     def _credentials(self, routing: Routing) -> dict[str, str]:
         if routing == "unified":

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault
 from tests.conftest import ACCOUNT
 
@@ -52,7 +52,7 @@ def report(verdicts: Verdicts, *closing: str) -> str:
         first, *others = found.split("\n")
         lines.append(f"{name:<12}  {outcome:<7}  {first}")
         lines += [" " * 23 + other for other in others]
-    return "\n".join([*lines, "", *(closing or ["All is well."]), ""])
+    return "\n".join([*lines, "", *(closing or ["All checks passed."]), ""])
 
 
 SETTINGS: dict[Routing, str] = {
@@ -77,13 +77,13 @@ SETTINGS["compat"] = SETTINGS["provider-native"].replace("provider-native", "com
 
 WELL: Verdicts = {
     "settings": ("ok", SETTINGS["provider-native"]),
-    "host": ("ok", "127.0.0.1:PORT answers"),
-    "gateway": ("ok", "CF_AIG_TOKEN is accepted, and a wrong token refused"),
+    "host": ("ok", "127.0.0.1:PORT responds"),
+    "gateway": ("ok", "CF_AIG_TOKEN is accepted, and a wrong token is rejected"),
     "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and accepted"),
     "model": ("ok", "deepseek-flash"),
     "balance": ("ok", "enough for a request"),
-    "answer": ("ok", "comes whole, with its finish"),
-    "streaming": ("ok", "comes piece by piece, with its finish"),
+    "answer": ("ok", "complete, with a finish reason"),
+    "streaming": ("ok", "arrives in chunks, with a finish reason"),
     "cache": ("ok", "a repeated request with `cache_ttl` was a HIT"),
     "log": ("ok", "log id LOG-ID"),
 }
@@ -96,7 +96,7 @@ WELL_ON: dict[Routing, Verdicts] = {
         "gateway": ("ok", "CLOUDFLARE_API_TOKEN is accepted, gateway local"),
         "DeepSeek key": (
             "ok",
-            "none is sent nor stored; Cloudflare pays and bills you (Unified Billing)",
+            "no key is sent or stored; Cloudflare pays DeepSeek and bills you (Unified Billing)",
         ),
     },
 }
@@ -107,7 +107,7 @@ def stopped(
 ) -> str:
     """The report of a set-up that fails at `check`; `log` says whether there is a log id."""
     at = CHECKS.index(check)
-    skipped = ("skipped", f"pointless before `{check}` is well")
+    skipped = ("skipped", f"`{check}` failed")
     rest = dict.fromkeys(CHECKS[at + 1 :], skipped)
     if log:
         rest["log"] = WELL["log"]
@@ -130,7 +130,7 @@ KEY_REFUSED = (
 ASKS_FOR_NONE = (
     "warn",
     (
-        "asks for no token, so whoever knows its address can use it: turn on Authenticated "
+        "requires no token, so anyone who knows its URL can use it: turn on Authenticated "
         "Gateway in its settings"
     ),
 )

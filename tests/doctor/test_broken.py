@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import (
     FAILURES,
     Fault,
@@ -60,7 +60,7 @@ BROKEN = {
     "wrong gateway token": Broken(
         stopped(
             "gateway",
-            "CF_AIG_TOKEN was refused (status 401, code 2009)",
+            "CF_AIG_TOKEN was rejected (status 401, code 2009)",
             AT_THE_GATEWAY,
             log=False,
         ),
@@ -79,7 +79,7 @@ BROKEN = {
     "wrong API token on unified": Broken(
         stopped(
             "gateway",
-            "CLOUDFLARE_API_TOKEN was refused (status 401, code 10000)",
+            "CLOUDFLARE_API_TOKEN was rejected (status 401, code 10000)",
             AT_CLOUDFLARE,
             before=WELL_ON["unified"],
             log=False,
@@ -201,14 +201,14 @@ BROKEN = {
     ),
     "wrong DeepSeek key": Broken(
         stopped(
-            "DeepSeek key", "DEEPSEEK_API_KEY is sent, and was refused (status 401)", KEY_REFUSED
+            "DeepSeek key", "DEEPSEEK_API_KEY is sent, and was rejected (status 401)", KEY_REFUSED
         ),
         variables={"DEEPSEEK_API_KEY": WRONG_KEY},
     ),
     "no DeepSeek key, and none stored": Broken(
         stopped(
             "DeepSeek key",
-            "none is sent, and none stored in the gateway (status 401)",
+            "no key is sent, and none is stored in the gateway (status 401)",
             "No DeepSeek key reached DeepSeek: set `api_key` (DEEPSEEK_API_KEY), or store a key "
             "in the gateway and set `gateway_token` (CF_AIG_TOKEN).",
             before=NO_KEY_SET,
@@ -218,7 +218,7 @@ BROKEN = {
     "a stored key that DeepSeek refuses": Broken(
         stopped(
             "DeepSeek key",
-            "the one stored in the gateway was refused (status 401)",
+            "the key stored in the gateway was rejected (status 401)",
             KEY_REFUSED,
             before=NO_KEY_SET,
         ),
@@ -229,7 +229,7 @@ BROKEN = {
     "a stored key that DeepSeek refuses on unified": Broken(
         stopped(
             "DeepSeek key",
-            "the one stored in the gateway was refused (status 401, code 2009)",
+            "the key stored in the gateway was rejected (status 401, code 2009)",
             "DeepSeek rejected the key stored in the gateway: store a valid one.",
             before=WELL_ON["unified"],
         ),
@@ -254,7 +254,7 @@ BROKEN = {
             "Check `model`: Cloudflare's catalogue has no model of this name. "
             f"Known names: {ALL_NAMES}.",
             before=WELL_ON["unified"]
-            | {"DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own")},
+            | {"DeepSeek key": ("ok", "a stored key, or Cloudflare's own, is used")},
         ),
         "unified",
         arguments=("--model", "gpt-5"),
@@ -266,7 +266,7 @@ BROKEN = {
             "Check `model`: the gateway cannot determine the provider from it. "
             f"Known names: {ALL_NAMES}.",
             before=WELL_ON["compat"]
-            | {"DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused")},
+            | {"DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not rejected")},
         ),
         "compat",
         arguments=("--model", "dynamic/mine"),
@@ -278,7 +278,7 @@ BROKEN = {
             "DeepSeek (status 402, code invalid_request_error, log id LOG-ID): Insufficient "
             "Balance.",
             "Top up the balance of the DeepSeek account.",
-            before=WELL | {"model": ("ok", "deepseek-flash is not refused")},
+            before=WELL | {"model": ("ok", "deepseek-flash is not rejected")},
         ),
         fault=deepseek_error(402, "Insufficient Balance", "unknown_error"),
     ),
@@ -291,8 +291,8 @@ BROKEN = {
             "the gateway.",
             before=WELL_ON["unified"]
             | {
-                "DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own"),
-                "model": ("ok", "deepseek-flash is not refused"),
+                "DeepSeek key": ("ok", "a stored key, or Cloudflare's own, is used"),
+                "model": ("ok", "deepseek-flash is not rejected"),
             },
         ),
         "unified",
@@ -305,8 +305,8 @@ BROKEN = {
             "The gateway's rate limit is reached.",
             before=WELL
             | {
-                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
-                "model": ("ok", "deepseek-flash is not refused"),
+                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not rejected"),
+                "model": ("ok", "deepseek-flash is not rejected"),
             },
         ),
         fault=gateway_error(2003, 429, "Rate limited"),
@@ -318,9 +318,9 @@ BROKEN = {
             "The gateway's rate limit is reached.",
             before=WELL
             | {
-                "gateway": ("ok", "CF_AIG_TOKEN is not refused"),
-                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
-                "model": ("ok", "deepseek-flash is not refused"),
+                "gateway": ("ok", "CF_AIG_TOKEN is not rejected"),
+                "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not rejected"),
+                "model": ("ok", "deepseek-flash is not rejected"),
             },
         ),
         gateway={"authenticated": False},

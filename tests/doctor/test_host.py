@@ -42,7 +42,7 @@ def test_a_host_that_dns_does_not_know_is_told(gateway: LocalGateway, doctor: Do
     base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": "https://gateway.invalid/deepseek"}
     assert doctor(gateway.environment() | base_url) == (
         1,
-        unreachable("DNS knows no gateway.invalid", TO_THE_HOST, "gateway.invalid"),
+        unreachable("DNS cannot resolve gateway.invalid", TO_THE_HOST, "gateway.invalid"),
     )
 
 
@@ -117,23 +117,23 @@ def test_a_connection_that_breaks_is_told(gateway: LocalGateway, doctor: Doctor)
     with answering(lambda connection: connection.recv(10_000)) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"http://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
-    printed = re.sub(r"broke: .*", "broke: REASON", printed)
+    printed = re.sub(r"was lost: .*", "was lost: REASON", printed)
     assert (status, printed) == (
         1,
-        unreachable("the connection to 127.0.0.1:PORT broke: REASON", "Try again in a moment."),
+        unreachable("the connection to 127.0.0.1:PORT was lost: REASON", "Try again in a moment."),
     )
 
 
 def test_a_host_that_keeps_silent_is_told(
     gateway: LocalGateway, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setup, "_SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(setup, "_READ_TIMEOUT", 0.05)
     gateway.fault(delay=1)
     assert doctor(gateway.environment()) == (
         1,
         unreachable(
-            "127.0.0.1:PORT took the connection, but did not answer in time",
-            "Try again in a moment; if it stays so, ask whoever runs the network or the proxy.",
+            "127.0.0.1:PORT accepted the connection, but did not respond in time",
+            "Try again in a moment; if it persists, ask the administrator of the network or proxy.",
         ),
     )
 
@@ -167,7 +167,9 @@ def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> 
         outcome = doctor(proxied(gateway, port, "ALL_PROXY"))
     assert outcome == (
         1,
-        unreachable("the proxy refused: 407 Log in", TO_THE_PROXY, "gateway.invalid"),
+        unreachable(
+            "the proxy rejected the connection: 407 Log in", TO_THE_PROXY, "gateway.invalid"
+        ),
     )
 
 
@@ -208,7 +210,7 @@ def test_a_proxy_that_lets_through_is_shown_without_its_password(
     settings = SETTINGS["provider-native"].replace("127.0.0.1:PORT", "gateway.invalid")
     expected = WELL | {
         "settings": ("ok", settings),
-        "host": ("ok", "gateway.invalid answers, through the proxy 127.0.0.1:PORT"),
+        "host": ("ok", "gateway.invalid responds, through the proxy 127.0.0.1:PORT"),
     }
     assert (done.returncode, repeatable(done.stdout), done.stderr) == (0, report(expected), "")
 

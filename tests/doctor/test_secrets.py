@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.doctor.conftest import Doctor
 from tests.doctor.reports import (
@@ -51,6 +51,6 @@ def test_an_answer_that_echoes_the_credentials_does_not_get_them_printed(
 def test_a_model_from_a_hostile_answer_cannot_write_lines_of_its_own(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    gateway.fault(body={**WHOLE_ANSWER, "model": "x\n\nAll is well."}, times=None)
+    gateway.fault(body={**WHOLE_ANSWER, "model": "x\n\nAll checks passed."}, times=None)
     _, printed = doctor(gateway.environment())
-    assert "model         ok       deepseek-flash, served as x All is well.\n" in printed
+    assert "model         ok       deepseek-flash, served as x All checks passed.\n" in printed

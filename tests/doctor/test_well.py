@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
@@ -47,7 +47,7 @@ def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
             ),
             "DeepSeek key": (
                 "ok",
-                "none is sent; the one stored in the gateway (BYOK) is accepted",
+                "no key is sent; the one stored in the gateway (BYOK) is accepted",
             ),
         }
         assert doctor(variables) == (0, report(expected))
@@ -56,7 +56,10 @@ def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
 def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
         expected = WELL_ON["unified"] | {
-            "DeepSeek key": ("ok", "none is sent; the one stored in the gateway (BYOK) is accepted")
+            "DeepSeek key": (
+                "ok",
+                "no key is sent; the one stored in the gateway (BYOK) is accepted",
+            )
         }
         assert doctor(gateway.environment("unified")) == (0, report(expected))
 
@@ -95,7 +98,7 @@ def test_what_goes_over_the_wire_is_four_small_requests_of_which_two_cost_nothin
     assert gateway.upstream_calls == 2
 
 
-NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
+NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was cached"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
             {
                 "streaming": (
                     "warn",
-                    "came in one piece instead of a stream: guardrails of the gateway do that",
+                    "arrives in one chunk: guardrails of the gateway cause that",
                 )
             },
             id="a stream in one piece",
@@ -128,11 +131,14 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
             {
                 "cache": (
                     "warn",
-                    "the answer has no `cf-aig-cache-status`, so whether it is kept is unknown",
+                    "the response has no `cf-aig-cache-status`: it is unknown whether it is cached",
                 ),
                 "log": (
                     "warn",
-                    "the answer has no `cf-aig-log-id`: logs are off, or not told of here",
+                    (
+                        "the response has no `cf-aig-log-id`: logging is off, or the id is not "
+                        "sent here"
+                    ),
                 ),
             },
             id="no headers",
@@ -177,7 +183,7 @@ def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     expected = WELL_ON["compat"] | {
-        "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
+        "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not rejected"),
         "model": ("ok", "dynamic/mine, served as deepseek-flash"),
     }
     variables = gateway.environment("compat")
@@ -202,14 +208,14 @@ settings      ok       provider-native through 127.0.0.1:PORT
                        CF_AIG_TOKEN: set
                        CLOUDFLARE_API_TOKEN: set, not sent on provider-native
                        CLOUDFLARE_AI_GATEWAY_BASE_URL: set
-host          ok       127.0.0.1:PORT answers
-gateway       ok       CF_AIG_TOKEN is accepted, and a wrong token refused
-DeepSeek key  fail     DEEPSEEK_API_KEY is sent, and was refused (status 401)
-model         skipped  pointless before `DeepSeek key` is well
-balance       skipped  pointless before `DeepSeek key` is well
-answer        skipped  pointless before `DeepSeek key` is well
-streaming     skipped  pointless before `DeepSeek key` is well
-cache         skipped  pointless before `DeepSeek key` is well
+host          ok       127.0.0.1:PORT responds
+gateway       ok       CF_AIG_TOKEN is accepted, and a wrong token is rejected
+DeepSeek key  fail     DEEPSEEK_API_KEY is sent, and was rejected (status 401)
+model         skipped  `DeepSeek key` failed
+balance       skipped  `DeepSeek key` failed
+answer        skipped  `DeepSeek key` failed
+streaming     skipped  `DeepSeek key` failed
+cache         skipped  `DeepSeek key` failed
 log           ok       log id LOG-ID
 
 DeepSeek key: DeepSeek rejected the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
@@ -258,7 +264,7 @@ def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
     routing: Routing | None, doctor: Doctor
 ) -> None:
     arguments = ["--routing", routing] if routing else []
-    closing = "Everything works with the local gateway: fake credentials, simulated model."
+    closing = "All checks passed with the local gateway: fake credentials, simulated model."
     verdicts = WELL_ON[routing or "provider-native"]
     variables: dict[str, str | None] = {
         "CLOUDFLARE_AI_GATEWAY_ROUTING": "nonsense",

@@ -174,7 +174,7 @@ def test_an_entry_has_the_provider_and_its_price(
     if price is None:
         assert entry.cost == 0
     else:
-        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.answer
+        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.completion
         assert entry.cost == pytest.approx(dollars / 1_000_000)
 
 

@@ -1,4 +1,4 @@
-"""What a call costs, and reading it from an answer as that passes, streamed or whole."""
+"""The cost of a request, and the token usage in a response, streamed or whole."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from langchain_cf_deepseek.local.cloudflare.prices import Usage, cost, usage_of
 from langchain_cf_deepseek.local.deepseek.models import Model
 from langchain_cf_deepseek.local.exchange import Call, GatewayResponse, Stream, parse_json
 
-Account = Callable[[Usage], None]
+ReportUsage = Callable[[Usage], None]
 
 
 def price_call(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[str, float, bool]:
-    """Return who served a call, the US dollars, and whether the caller set the price."""
+    """Return the provider of a request, the US dollars, and whether the caller set the price."""
     model = models.get(call.model)
     resold = call.unified_billing and model is not None and model.resold
     provider = "fireworks" if resold else call.provider
@@ -24,24 +24,24 @@ def price_call(call: Call, usage: Usage, models: Mapping[str, Model]) -> tuple[s
     return provider, *cost(provider, served, usage, own)
 
 
-def with_metering(answer: GatewayResponse, account: Account) -> GatewayResponse:
-    """Report the token usage of an answer; of a stream before the usage is sent."""
-    if isinstance(answer.body, bytes):
-        _report(parse_json(answer.body), account)
+def with_metering(response: GatewayResponse, report: ReportUsage) -> GatewayResponse:
+    """Return a response whose token usage is reported; of a stream before the usage is sent."""
+    if isinstance(response.body, bytes):
+        _report_usage(parse_json(response.body), report)
     else:
-        answer.body = _meter_stream(answer.body, account)
-    return answer
+        response.body = _meter_stream(response.body, report)
+    return response
 
 
-async def _meter_stream(body: Stream, account: Account) -> Stream:
+async def _meter_stream(body: Stream, report: ReportUsage) -> Stream:
     decoder = EventDecoder()
     async with aclosing(body):
         async for piece in body:
             for data in decoder.feed(piece):
-                _report(parse_json(data), account)
+                _report_usage(parse_json(data), report)
             yield piece
 
 
-def _report(payload: Any, account: Account) -> None:
+def _report_usage(payload: Any, report: ReportUsage) -> None:
     if isinstance(payload, dict) and payload.get("usage"):
-        account(usage_of(payload))
+        report(usage_of(payload))

@@ -47,7 +47,6 @@ from langchain_cf_deepseek.local.simulated_model.replies import Reply, simulated
 Passback = Literal["off", "pro-like", "strict"]
 UsageChunk = Literal["deepseek", "catalogue"]
 
-CONTEXT_TOKENS = 1_048_576
 MAX_USER_ID_BYTES = 512
 _PREFIX_NEEDS_BETA = (
     'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
@@ -137,7 +136,7 @@ class DeepSeek:
             request = chat.convert(self._options(name, model))
             prompt = render(request.model_version, request.conversation)
             tokens = prompt_tokens(prompt) + _image_tokens(request)
-            max_tokens = request.resolve_max_tokens(tokens, CONTEXT_TOKENS)
+            max_tokens = request.resolve_max_tokens(tokens, model.context_tokens)
         except ConversionError as error:
             response = GatewayResponse(error.status_code, error.body.encode(), DEEPSEEK_ERROR_TYPE)
             raise RefusedError(response) from error

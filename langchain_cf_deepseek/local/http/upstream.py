@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import httpx
 
+from langchain_cf_deepseek.data.routings import LOOPBACK_MOUNTS
 from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Call, GatewayResponse, Stream
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
@@ -90,7 +91,7 @@ class Upstream:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
             # The proxy settings of the environment do not apply to this machine.
-            direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+            direct = dict.fromkeys(LOOPBACK_MOUNTS)
             self._client = httpx.AsyncClient(limits=limits, timeout=timeout, mounts=direct)
         return self._client
 
