@@ -1,7 +1,7 @@
 """The fault matrix: what can go wrong with an answer, and what a call must then end in.
 
-Only data: `test_fault_matrix.py` holds our client to it and `docs/failures.md` to its table, and
-`benchmarks/fault_matrix.py` asks other clients the same.
+Only data: `test_fault_handling.py` holds our client to it and `docs/failures.md` to its table, and
+`benchmarks/fault_comparison.py` asks other clients the same.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What other clients make of the faults of the matrix, measured beside ours.
 
-    python -m tests.benchmarks.fault_matrix
+    python -m tests.benchmarks.fault_comparison
 
 prints a table in Markdown. Every call has the same bounds: the settings of the row, no retries.
 """
@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek.local import LocalGateway, Reply
 from tests.benchmarks.clients import CLIENTS, TOKEN
 from tests.conftest import PATHS
-from tests.fault_matrix import MATRIX, STREAMED, WHOLE, End, Row
+from tests.fault_outcomes import MATRIX, STREAMED, WHOLE, End, Row
 
 HANGS_AFTER = 5.0
 """Seconds; every bound that a row sets is far below."""

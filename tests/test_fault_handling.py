@@ -9,7 +9,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import LocalGateway, Reply
 from tests.conftest import PATHS
-from tests.fault_matrix import MATRIX, RIGHT, End, table
+from tests.fault_outcomes import MATRIX, RIGHT, End, table
 
 CASES = [
     pytest.param(
