@@ -18,7 +18,7 @@ from langchain_cf_deepseek._http.library import http
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import FAILURES, Fault, LocalGateway
 from tests.conftest import PATHS, Ask
-from tests.fuzz.wire import RawServer
+from tests.fuzz.servers import RawServer
 
 _EDGE_TEXT = (
     "Error 1015: You are being rate limited. The owner of the domain limits how often it may be "

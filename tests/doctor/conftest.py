@@ -7,7 +7,7 @@ import pytest
 
 from langchain_cf_deepseek.cli import main
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import CREDENTIALS, SECRET_VARIABLES, repeatable
+from tests.doctor.expected_output import CREDENTIALS, SECRET_VARIABLES, repeatable
 
 Doctor = Callable[..., tuple[int, str]]
 

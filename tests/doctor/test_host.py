@@ -16,7 +16,7 @@ from langchain_cf_deepseek.doctor import setup
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import SETTINGS, WELL, repeatable, report, run, stopped
+from tests.doctor.expected_output import SETTINGS, WELL, repeatable, report, run, stopped
 
 
 def unreachable(found: str, change: str, host: str = "127.0.0.1:PORT") -> str:

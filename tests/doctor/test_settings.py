@@ -4,7 +4,7 @@ import pytest
 
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import API_TOKEN, KEY, TOKEN, stopped
+from tests.doctor.expected_output import API_TOKEN, KEY, TOKEN, stopped
 
 NO_CREDENTIAL = (
     "routing 'provider-native' needs a credential: set `api_key` (DEEPSEEK_API_KEY) to a DeepSeek "

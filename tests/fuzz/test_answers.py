@@ -26,7 +26,7 @@ from tests.fuzz.strategies.answers import (
     to_bytes,
 )
 from tests.fuzz.strategies.values import plain_texts
-from tests.fuzz.wire import Memory, RawServer
+from tests.fuzz.servers import Memory, RawServer
 
 memory = Memory()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}

@@ -22,8 +22,8 @@ from tests.conftest import PATHS
 from tests.fuzz.conftest import share
 from tests.fuzz.strategies.messages import histories
 from tests.fuzz.strategies.parameters import any_parameters
-from tests.fuzz.verdict import defect_of, is_its_own_business, lost
-from tests.fuzz.wire import Memory
+from tests.fuzz.oracle import defect_of, is_its_own_business, lost
+from tests.fuzz.servers import Memory
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",

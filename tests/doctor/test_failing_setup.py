@@ -17,7 +17,7 @@ from langchain_cf_deepseek.local import (
 )
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import (
+from tests.doctor.expected_output import (
     AFTER_THE_FIRST,
     ALL_NAMES,
     AT_CLOUDFLARE,

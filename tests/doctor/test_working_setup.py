@@ -9,7 +9,7 @@ from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import (
+from tests.doctor.expected_output import (
     AFTER_THE_FIRST,
     ASKS_FOR_NONE,
     CREDENTIALS,

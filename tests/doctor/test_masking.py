@@ -5,7 +5,7 @@ import pytest
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import (
+from tests.doctor.expected_output import (
     AFTER_THE_FIRST,
     API_TOKEN,
     CREDENTIALS,
