@@ -4,6 +4,7 @@ import asyncio
 import base64
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from langchain_core.messages.utils import message_chunk_to_message
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek._warnings import warn_once
 from langchain_cf_deepseek.local import LocalGateway
+from tests.relay import Relay
 
 ACCOUNT = "0123456789abcdef0123456789abcdef"
 """The account of the local gateway."""
@@ -46,6 +48,17 @@ def running_gateway() -> Iterator[LocalGateway]:
 def gw(running_gateway: LocalGateway) -> LocalGateway:
     running_gateway.reset()
     return running_gateway
+
+
+@pytest.fixture
+def relay(gw: LocalGateway) -> Iterator[Relay]:
+    with Relay(gw) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.stopping = True
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 import langchain_cf_deepseek
 from langchain_cf_deepseek import local
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import repeatable
+from tests.doctor.expected_output import repeatable
 from tests.pages import account, blocks, printed
 
 PACKAGE = Path(langchain_cf_deepseek.__file__).parent

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import repeatable
+from tests.doctor.expected_output import repeatable
 from tests.pages import account, blocks, printed
 
 ROOT = Path(__file__).parent.parent

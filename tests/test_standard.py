@@ -64,7 +64,7 @@ class _UnitTests(ChatModelUnitTests):
 
     @pytest.mark.xfail(
         reason="loads only classes of langchain_core's own SERIALIZABLE_MAPPING; "
-        "test_lifetimes.py makes the same round trip with this class allowed"
+        "test_serialization.py makes the same round trip with this class allowed"
     )
     def test_serdes(self, *args: Any, **kwargs: Any) -> None:
         super().test_serdes(*args, **kwargs)

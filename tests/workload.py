@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+import openai
+
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
@@ -167,3 +169,10 @@ def objects_of_calls() -> int:
     modules = [str(getattr(type(thing), "__module__", "")) for thing in gc.get_objects()]
     local = "langchain_cf_deepseek.local"
     return sum(name.startswith(OF_A_CALL) and not name.startswith(local) for name in modules)
+
+
+def count_http_clients() -> int:
+    """How many HTTP clients there are in this process."""
+    gc.collect()
+    kinds = (openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient)
+    return sum(type(thing) in kinds for thing in gc.get_objects())

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
+from tests.fuzz.servers import Memory, RawServer
 from tests.fuzz.strategies.answers import (
     Answer,
     answers,
@@ -26,7 +27,6 @@ from tests.fuzz.strategies.answers import (
     to_bytes,
 )
 from tests.fuzz.strategies.values import plain_texts
-from tests.fuzz.servers import Memory, RawServer
 
 memory = Memory()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}

@@ -13,9 +13,9 @@ from langchain_core.messages import AIMessage
 
 from langchain_cf_deepseek import errors
 from tests.conftest import PATHS
+from tests.fuzz.servers import API_KEY, GATEWAY_TOKEN, Memory, RawServer
 from tests.fuzz.strategies.answers import to_bytes
 from tests.fuzz.strategies.failures import error_bodies, header_values, response_headers
-from tests.fuzz.servers import API_KEY, GATEWAY_TOKEN, Memory, RawServer
 
 memory = Memory()
 llm = memory.chat_model()

@@ -20,10 +20,10 @@ from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekInvalidRe
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
-from tests.fuzz.strategies.messages import histories
-from tests.fuzz.strategies.parameters import any_parameters
 from tests.fuzz.oracle import defect_of, is_its_own_business, lost
 from tests.fuzz.servers import Memory
+from tests.fuzz.strategies.messages import histories
+from tests.fuzz.strategies.parameters import any_parameters
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",

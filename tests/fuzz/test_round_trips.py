@@ -20,9 +20,9 @@ from langchain_core.messages import (
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.fuzz.conftest import share
+from tests.fuzz.servers import Memory
 from tests.fuzz.strategies.answers import Answer, answers, events_of, to_bytes
 from tests.fuzz.strategies.values import plain_texts
-from tests.fuzz.servers import Memory
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 
