@@ -1,4 +1,4 @@
-"""One local gateway for the whole run, and the four ways to ask a model."""
+"""The local gateway of the whole run, and the four methods that send a request to a model."""
 
 import asyncio
 import base64
@@ -30,12 +30,14 @@ Ask = Callable[..., AIMessage]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--plain-http", action="store_true", help="without aiohttp")
+    parser.addoption(
+        "--plain-http", action="store_true", help="run as if aiohttp were not installed"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--plain-http"):
-        sys.modules["aiohttp"] = None  # type: ignore[assignment]
+        pytest.MonkeyPatch().setitem(sys.modules, "aiohttp", None)
 
 
 @pytest.fixture(scope="session")
@@ -62,14 +64,14 @@ def relay(gw: LocalGateway) -> Iterator[Relay]:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _unset_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("CLOUDFLARE_", "CF_AIG_", "DEEPSEEK_", "OPENAI_", "LANGSMITH_", "LC_")):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
-def _every_warning_may_come_again() -> None:
+def _reset_warn_once() -> None:
     warn_once.cache_clear()
 
 
@@ -82,17 +84,17 @@ def _ainvoke(llm: ChatCloudflareDeepSeek, asked: LanguageModelInput, **kwargs: A
 
 
 def _stream(llm: ChatCloudflareDeepSeek, asked: LanguageModelInput, **kwargs: Any) -> AIMessage:
-    return _summed(list(llm.stream(asked, **kwargs)))
+    return _sum_chunks(list(llm.stream(asked, **kwargs)))
 
 
 def _astream(llm: ChatCloudflareDeepSeek, asked: LanguageModelInput, **kwargs: Any) -> AIMessage:
     async def collect() -> list[AIMessageChunk]:
         return [chunk async for chunk in llm.astream(asked, **kwargs)]
 
-    return _summed(asyncio.run(collect()))
+    return _sum_chunks(asyncio.run(collect()))
 
 
-def _summed(chunks: list[AIMessageChunk]) -> AIMessage:
+def _sum_chunks(chunks: list[AIMessageChunk]) -> AIMessage:
     total = chunks[0]
     for chunk in chunks[1:]:
         total = total + chunk
@@ -110,6 +112,18 @@ PATHS: dict[str, Ask] = {
 
 
 @pytest.fixture(params=PATHS)
+def path(request: pytest.FixtureRequest) -> str:
+    """Return the name of a method that sends a request."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["stream", "astream"])
+def stream_path(request: pytest.FixtureRequest) -> str:
+    """Return the name of a method that streams."""
+    return str(request.param)
+
+
+@pytest.fixture(params=PATHS)
 def ask(request: pytest.FixtureRequest) -> Ask:
-    """Ask a model one of the four ways; the answer is one message, whichever it is."""
+    """Return a function that sends a request by one method and returns one message."""
     return PATHS[request.param]

@@ -23,14 +23,9 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel
 
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
+from tests.tools import get_weather
 
 QUESTION = "What is the weather in Paris? Use the tool."
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
 
 
 class Weather(BaseModel):

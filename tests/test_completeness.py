@@ -1,6 +1,7 @@
 """A response is a valid completion or a typed error: cut, leaked, failed and empty ones."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,14 +10,13 @@ from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.schemas import Run
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.errors import ModelRefusalError
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
+from tests.callbacks import RunTracer
 from tests.conftest import PATHS, Ask
-from tests.streaming import USAGE, completion, event_stream, serve
+from tests.streaming import USAGE, completion, event_stream, serve, tool_call
 
 TOOLS = [
     {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -25,25 +25,13 @@ TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 BAR, DOUBLE, LOW = "\uff5c", "\u2016", "\u2581"
 
 
-@pytest.fixture(params=["stream", "astream"])
-def stream_path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _error(gw: LocalGateway, path: str, **kwargs: Any) -> errors.CFDeepSeekError:
     with pytest.raises(errors.CFDeepSeekError) as caught:
         PATHS[path](gw.chat_model(max_retries=0), "json", **kwargs)
     return caught.value
 
 
-def _call(arguments: Any, name: Any = "get_weather", **fields: Any) -> dict[str, Any]:
-    call = {"id": "a", "type": "function", "function": {"name": name, "arguments": arguments}}
-    return call | fields
+_call = partial(tool_call, name="get_weather", id="a")
 
 
 # Cut by the limit.
@@ -55,7 +43,7 @@ def test_a_call_cut_by_the_limit_is_an_error_that_keeps_what_was_paid_for(
     gw: LocalGateway, path: str, arguments: str, others: list[Any]
 ) -> None:
     """DeepSeek writes a call without arguments as `{}`, so an empty text is a cut call."""
-    calls = [*others, _call(arguments, "wipe")]
+    calls = [*others, _call(arguments, name="wipe")]
     serve(gw, path, completion("length", content="Wiping.", tool_calls=calls))
     error = _error(gw, path, tools=TOOLS)
     assert type(error) is errors.CFDeepSeekMaxTokensError
@@ -99,20 +87,11 @@ def test_an_agent_does_not_run_a_tool_whose_call_was_cut(gw: LocalGateway, limit
     assert len(gw.requests) == 1
 
 
-class _Tracer(BaseTracer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs: list[Run] = []
-
-    def _persist_run(self, run: Run) -> None:
-        self.runs.append(run)
-
-
 def test_tokens_of_a_failed_response_are_counted_and_traced_once(
     gw: LocalGateway, path: str
 ) -> None:
     serve(gw, path, completion("length", tool_calls=[_call("")]))
-    tracer = _Tracer()
+    tracer = RunTracer()
     with (
         get_usage_metadata_callback() as counted,
         pytest.raises(errors.CFDeepSeekMaxTokensError),
@@ -392,7 +371,7 @@ def test_a_refusal_is_the_refusal_error_of_langchain_too(gw: LocalGateway, path:
 
 
 def test_a_cut_is_not_overruled_by_a_later_finish(gw: LocalGateway, stream_path: str) -> None:
-    calls = [{"index": 0, **_call("", "wipe")}]
+    calls = [{"index": 0, **_call("", name="wipe")}]
     gw.fault(
         **event_stream(
             {"choices": [{"delta": {"tool_calls": calls}, "finish_reason": "length"}]},

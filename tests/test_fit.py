@@ -28,14 +28,10 @@ from langsmith import Client
 from langchain_cf_deepseek import CFDeepSeekAPIError, ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
+from tests.tools import get_weather
 
 QUESTION = "What is the weather in Paris? Use the tool."
 AT_ONCE = 3
-
-
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
 
 
 class _Started(BaseCallbackHandler):

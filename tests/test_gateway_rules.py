@@ -26,6 +26,7 @@ from langchain_cf_deepseek.local import (
     ToolCall,
 )
 from tests.conftest import Ask
+from tests.tools import get_weather
 
 GATEWAY_HOST: list[Routing] = ["provider-native", "compat"]
 ROUTINGS: list[Routing] = [*GATEWAY_HOST, "unified"]
@@ -42,11 +43,6 @@ def ruled() -> Iterator[Ruled]:
     """Start a gateway with rules of its own."""
     with ExitStack() as running:
         yield lambda **rules: running.enter_context(LocalGateway(rules=Rules(**rules)))
-
-
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return city
 
 
 ANSWERS = {

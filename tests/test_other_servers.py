@@ -14,16 +14,6 @@ from tests.streaming import USAGE, completion, delta, event_stream, serve
 TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 
 
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["stream", "astream"])
-def stream_path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _answer(gw: LocalGateway, path: str, whole: Any, *deltas: Any, **settings: Any) -> Any:
     serve(gw, path, whole, *deltas)
     return PATHS[path](gw.chat_model(max_retries=0, **settings), "Hi")

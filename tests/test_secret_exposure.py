@@ -13,8 +13,6 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableField
-from langchain_core.tracers import Run
-from langchain_core.tracers.base import BaseTracer
 from pydantic import SecretStr
 
 from langchain_cf_deepseek import (
@@ -24,6 +22,7 @@ from langchain_cf_deepseek import (
 from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
+from tests.callbacks import RunTracer
 from tests.conftest import PATHS, Ask
 
 NONE: list[str] = []
@@ -106,17 +105,6 @@ class _Recorder(BaseCallbackHandler):
         self._hear("error", *args, **kwargs)
 
 
-class _Tracer(BaseTracer):
-    """Keeps every run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs: list[Run] = []
-
-    def _persist_run(self, run: Run) -> None:
-        self.runs.append(run)
-
-
 # What goes wrong, and with which model.
 FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
     "refused credential, echoed": (
@@ -137,7 +125,7 @@ FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
 def test_callbacks_and_tracers_are_told_no_secret(
     gw: LocalGateway, ask: Ask, failure: str | None, bound: bool
 ) -> None:
-    recorder, tracer = _Recorder(), _Tracer()
+    recorder, tracer = _Recorder(), RunTracer()
     settings: dict[str, Any] = {}
     if failure:
         fault, settings = FAILURES[failure]
@@ -155,7 +143,7 @@ def test_callbacks_and_tracers_are_told_no_secret(
 
 
 def test_a_hit_of_the_gateways_cache_is_visible_in_tracing(gw: LocalGateway, ask: Ask) -> None:
-    tracer = _Tracer()
+    tracer = RunTracer()
     llm = gw.chat_model(gateway={"cache_ttl": 60})
     for _ in range(2):
         ask(llm, "Hello", config={"callbacks": [tracer]})

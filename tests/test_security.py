@@ -12,7 +12,6 @@ from typing import Any
 import openai
 import pytest
 import trustme
-from langchain_core.tools import tool
 from pydantic import ValidationError
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
@@ -20,6 +19,7 @@ from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError, CFDeepSeekInvalidRequestError
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PATHS, Ask
+from tests.tools import get_weather
 
 KEY = "secret-of-deepseek"
 TOKENS = {"gateway_token": "secret-of-the-gateway", "cloudflare_api_token": "secret-of-cloudflare"}
@@ -199,12 +199,6 @@ def test_a_refused_setting_shows_no_credential(gw: LocalGateway, mistake: str) -
     error = caught.value
     told = (str(error), repr(error), repr(error.errors()), repr(error.__cause__))
     assert [secret for secret in SECRETS if any(secret in text for text in told)] == []
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return city
 
 
 def test_no_warning_shows_a_credential(gw: LocalGateway) -> None:

@@ -11,6 +11,7 @@ from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._http.stream import _parsed
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
+from tests.streaming import tool_call
 
 TEXT = "one two three four five six seven eight nine ten"
 
@@ -192,21 +193,13 @@ def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway,
     assert markup in ask(gw.chat_model(), "What does the markup look like?").content
 
 
-def _call(arguments: Any, **fields: Any) -> dict[str, Any]:
-    return {
-        "id": "a",
-        "type": "function",
-        "function": {"name": "f", "arguments": arguments},
-    } | fields
-
-
 @pytest.mark.parametrize("arguments", ['{"a": 1', '{"a": 1}{"b": 2}', "[1]", '"x"', "nonsense"])
 @pytest.mark.parametrize("finish", ["tool_calls", "length"])
 def test_a_tool_call_with_broken_arguments_is_an_error(
     gw: LocalGateway, ask: Ask, arguments: str, finish: str
 ) -> None:
     """LangChain would complete half-written arguments of a stream by guess, and run the tool."""
-    body = completion(content="Look:", tool_calls=[_call(arguments)])
+    body = completion(content="Look:", tool_calls=[tool_call(arguments, id="a")])
     body["choices"][0]["finish_reason"] = finish
     gw.fault(body=body)
     with pytest.raises(errors.CFDeepSeekAPIError, match="are not a JSON object") as caught:
@@ -216,7 +209,7 @@ def test_a_tool_call_with_broken_arguments_is_an_error(
 
 
 def test_a_tool_call_without_arguments_has_none(gw: LocalGateway, ask: Ask) -> None:
-    gw.fault(body=completion(content="", tool_calls=[_call("")]))
+    gw.fault(body=completion(content="", tool_calls=[tool_call("", id="a")]))
     assert ask(gw.chat_model(), "Hi").tool_calls[0]["args"] == {}
 
 
@@ -240,9 +233,9 @@ def _delta(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("path", STREAMS)
 def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> None:
     pieces = [
-        _delta({"tool_calls": [_call('{"x"')]}),
+        _delta({"tool_calls": [tool_call('{"x"', id="a")]}),
         _delta({"tool_calls": [{"function": {"arguments": ": 1}"}}]}),
-        _delta({"tool_calls": [_call('{"x": 2}', id="b")]}, finish_reason="tool_calls"),
+        _delta({"tool_calls": [tool_call('{"x": 2}', id="b")]}, finish_reason="tool_calls"),
     ]
     gw.fault(**_events(*pieces))
     calls = PATHS[path](gw.chat_model(), "Hi").tool_calls

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
 from tests.conftest import PATHS
+from tests.tools import get_weather
 
 pytestmark = pytest.mark.filterwarnings("ignore:DeepSeek does not take a forced tool choice")
 
@@ -23,19 +24,9 @@ class Weather(BaseModel):
     degrees: int
 
 
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
-
-
 THINKING = [{"thinking": "enabled"}, {"reasoning_effort": "max"}, {"reasoning_effort": "low"}]
 ARGS: dict[str, Any] = {"city": "Paris", "degrees": 18}
 OFF = {"type": "disabled"}
-
-
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.mark.parametrize("settings", THINKING)
