@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr  # type: ignore[import-untyped]  # it has no types
+import vcr
 
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS

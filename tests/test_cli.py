@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -23,6 +23,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.cli import chat, main, shared
 from langchain_cf_deepseek.local import LocalGateway, gateway_error
+from tests.subprocesses import run_python
 
 QUESTION = "Why is the sky blue?"
 SECONDS = 30
@@ -75,15 +76,8 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "langchain_cf_deepseek", *arguments]
 
 
-def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own command
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-        **options,
-    )
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_python("-m", "langchain_cf_deepseek", *arguments, timeout=SECONDS)
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
@@ -112,9 +106,7 @@ def test_help_imports_neither_langchain_nor_openai_nor_pydantic() -> None:
         "print({name.partition('.')[0] for name in sys.modules}"
         " & {'langchain_core', 'langchain_openai', 'openai', 'httpx', 'pydantic', 'uvicorn'})"
     )
-    done = subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", script)
     assert done.stdout.splitlines()[-2:] == ["status 0", "set()"]
     assert done.stderr == ""
 
@@ -392,7 +384,7 @@ def test_without_the_extra_the_local_gateway_says_what_to_install(
 
 
 def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> None:
-    done = run("chat", QUESTION, env={"PATH": os.environ["PATH"]})
+    done = run("chat", QUESTION)
     assert done.stderr == (
         "routing 'provider-native' needs a credential: set `api_key` (DEEPSEEK_API_KEY) to a "
         "DeepSeek key, or `gateway_token` (CF_AIG_TOKEN) to use a key stored in the gateway.\n"

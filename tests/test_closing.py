@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -42,6 +43,11 @@ def test_an_async_closed_model_frees_its_connections_and_works_again(relay: Rela
     assert (relay.accepted, relay.open_soon(0)) == (2, 0)
 
 
+def _wait_for_requests(gw: LocalGateway, number: int) -> None:
+    while len(gw.requests) < number:
+        time.sleep(0.01)
+
+
 def _outcome(error: BaseException | None) -> str:
     return "answer" if error is None else type(error).__name__
 
@@ -76,8 +82,7 @@ def test_closing_leaves_no_call_of_another_task_hanging(gw: LocalGateway) -> Non
 
     async def close_while_they_wait() -> set[str]:
         tasks = [asyncio.create_task(llm.ainvoke("Hello")), asyncio.create_task(streamed())]
-        while len(gw.requests) < 2:  # noqa: ASYNC110  # the gateway's thread knows no event of ours
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(_wait_for_requests, gw, 2)
         async with llm.with_gateway(event_id="a copy"):
             pass
         ends = await asyncio.gather(*tasks, return_exceptions=True)

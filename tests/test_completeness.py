@@ -1,6 +1,7 @@
 """A response is a valid completion or a typed error: cut, leaked, failed and empty ones."""
 
 import json
+import pickle
 from functools import partial
 from typing import Any
 
@@ -434,8 +435,6 @@ def test_a_broken_stream_keeps_the_message_as_far_as_it_came(gw: LocalGateway, p
 
 
 def test_an_error_with_its_message_survives_pickling(gw: LocalGateway, ask: Ask) -> None:
-    import pickle  # noqa: PLC0415  # of this test alone
-
     gw.fault(body=completion("length", tool_calls=[_call("{")]))
     with pytest.raises(errors.CFDeepSeekMaxTokensError) as caught:
         ask(gw.chat_model(), "Hi", tools=TOOLS)

@@ -6,6 +6,7 @@ import json
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -21,10 +22,10 @@ from tests.relay import Relay
 def test_a_stream_left_early_frees_its_connection_at_once(relay: Relay) -> None:
     llm = relay.chat_model()
     relay.gw.fault(then="stall", seconds=1, after_chunks=3)
-    stream = llm.stream("Hello")
+    stream: Any = llm.stream("Hello")
     next(stream)
     assert relay.open_soon(1) == 1
-    stream.close()  # type: ignore[attr-defined]  # it is a generator
+    stream.close()
     assert relay.open_soon(0) == 0
     for _ in llm.stream("Hello"):
         break
@@ -37,10 +38,10 @@ def test_an_async_stream_left_early_frees_its_connection_at_once(relay: Relay) -
 
     async def leave_early() -> list[int]:
         relay.gw.fault(then="stall", seconds=1, after_chunks=3)
-        stream = llm.astream("Hello")
+        stream: Any = llm.astream("Hello")
         await anext(stream)
         counts = [relay.open_soon(1)]
-        await stream.aclose()  # type: ignore[attr-defined]  # it is an async generator
+        await stream.aclose()
         counts.append(await asyncio.to_thread(relay.open_soon, 0))
         relay.gw.fault(then="stall", seconds=1, after_chunks=3)
         async for _ in llm.astream("Hello"):

@@ -4,11 +4,11 @@ import asyncio
 import json
 import socket
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -23,13 +23,9 @@ from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.raw_http import read_request
+from tests.subprocesses import run_python
 
-try:
-    import aiohttp  # noqa: F401
-except ImportError:
-    FAST = False
-else:
-    FAST = True
+HAS_AIOHTTP = find_spec("aiohttp") is not None
 
 
 def _head(content_type: str, **headers: str) -> bytes:
@@ -157,7 +153,7 @@ def test_a_class_of_no_http_library_is_none() -> None:
         library_of(dict)
 
 
-@pytest.mark.skipif(not FAST, reason="the extra `fast` is not installed")
+@pytest.mark.skipif(not HAS_AIOHTTP, reason="the extra `fast` is not installed")
 def test_async_calls_stand_on_aiohttp_where_it_is_installed(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,7 +245,5 @@ with LocalGateway() as gateway:
 
 def test_loops_that_are_closed_by_hand_leave_nothing_on_the_screen() -> None:
     """Jobs of Flask and Celery run so: aiohttp logged each of their sessions as not closed."""
-    ended = subprocess.run(  # noqa: S603 - its own interpreter
-        [sys.executable, "-c", _CLOSES_ITS_LOOPS], capture_output=True, text=True, check=True
-    )
+    ended = run_python("-c", _CLOSES_ITS_LOOPS)
     assert (ended.stdout, ended.stderr) == ("6 * 7 = 42\n" * 3, "")

@@ -3,8 +3,6 @@
 import gc
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek._http import clients
 from tests.raw_http import read_request
+from tests.subprocesses import run_python
 
 BODY = (
     b'{"choices":[{"index":0,"finish_reason":"stop",'
@@ -368,13 +367,7 @@ else:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_child_forked_while_a_connection_was_handed_out_works_and_ends() -> None:
     with _server(_answers(WHOLE)) as server:
-        done = subprocess.run(  # noqa: S603  # our own script
-            [sys.executable, "-c", FORK, server.url],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
+        done = run_python("-c", FORK, server.url, timeout=20)
     assert (done.stdout, done.stderr) == ("Short waves\n0\n", "")
 
 

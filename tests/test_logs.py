@@ -5,8 +5,6 @@ import gc
 import pickle
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -24,6 +22,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek.local import LocalGateway, Routing
 from langchain_cf_deepseek.logs import GatewayLogs
 from tests.conftest import ACCOUNT, Ask
+from tests.subprocesses import run_python
 
 Call = Callable[..., Any]
 ROUTINGS: list[Routing] = ["provider-native", "unified", "compat"]
@@ -542,9 +541,7 @@ def test_requests_without_a_gateway_are_in_the_default_one(gw: LocalGateway, cal
 
 
 def run(code: str) -> str:
-    done = subprocess.run(  # noqa: S603 - a Python of our own
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+    done = run_python("-W", "error", "-c", code)
     return done.stdout + done.stderr
 
 

@@ -295,9 +295,14 @@ def test_a_block_alone_is_content(gw: LocalGateway, path: str) -> None:
 
 def test_usage_between_two_ends_of_a_stream_counts(gw: LocalGateway, stream_path: str) -> None:
     events = [delta(content="Hello"), {**delta("stop", content=""), "usage": _usage(7, 3)}]
-    late = [{**delta("stop", content=" never"), "usage": USAGE}, {"odd": 1}, "text", None]
+    late: list[Any] = [
+        {**delta("stop", content=" never"), "usage": USAGE},
+        {"odd": 1},
+        "text",
+        None,
+    ]
     fault = event_stream(*events)
-    fault["body"] += "data: nonsense\n\n" + str(event_stream(*late)["body"])  # type: ignore[arg-type]
+    fault["body"] += "data: nonsense\n\n" + event_stream(*late)["body"]
     gw.fault(**fault)
     message = PATHS[stream_path](gw.chat_model(), "Hi")
     assert message.content == "Hello"

@@ -1,13 +1,12 @@
 """What one process holds open, from construction to exit; and one model in several processes."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway
+from tests.subprocesses import run_python
 from tests.workload import count_http_clients
 
 # In development mode asyncio also complains of a slow machine.
@@ -17,14 +16,7 @@ NO_WORD_OF_SPEED = "import logging; logging.getLogger('asyncio').setLevel(loggin
 def _run(gw: LocalGateway, script: str | Path) -> str:
     """Run a script where every warning is an error and nothing may be left open."""
     program = ["-c", NO_WORD_OF_SPEED + script] if isinstance(script, str) else [str(script)]
-    done = subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-X", "dev", "-W", "error", *program],
-        env={**os.environ, **gw.environment()},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_python("-X", "dev", "-W", "error", *program, env=gw.environment())
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 

@@ -1,7 +1,5 @@
 """What the profile of each model says, by each of its names and on each way to it."""
 
-import subprocess
-import sys
 import warnings
 from importlib import import_module
 from importlib.metadata import version
@@ -17,6 +15,7 @@ from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.data._profiles import PROFILES, SOURCE_VERSION, UNIFIED_PROFILES
 from langchain_cf_deepseek.data.refresh import TARGET, generated
 from tests.conftest import ACCOUNT
+from tests.subprocesses import run_python
 
 FLASH: dict[str, Any] = {
     "name": "DeepSeek V4.1 Flash",
@@ -197,6 +196,7 @@ def test_the_documented_command_writes_the_table() -> None:
         "exec(text)\n"
         "print(name, *PROFILES, *UNIFIED_PROFILES)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert set(BY_NAME) <= set(ran.stdout.split())
-    assert ran.stdout.startswith("_profiles.py ")
+    finished = run_python("-c", code)
+    assert finished.stderr == ""
+    assert set(BY_NAME) <= set(finished.stdout.split())
+    assert finished.stdout.startswith("_profiles.py ")

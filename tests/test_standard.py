@@ -6,7 +6,7 @@ They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentia
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.conftest import base_vcr_config
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
-from vcr import VCR  # type: ignore[import-untyped]  # it has no types
+from vcr import VCR
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek._routing import Routing
@@ -24,7 +24,7 @@ from tests.conftest import ACCOUNT, PICTURE
 
 class _UnitTests(ChatModelUnitTests):
     routing: Routing
-    credential: dict[str, str]
+    credential: ClassVar[dict[str, str]]
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -72,12 +72,12 @@ class _UnitTests(ChatModelUnitTests):
 
 class TestUnitProviderNative(_UnitTests):
     routing = "provider-native"
-    credential = {"api_key": "deepseek-key"}  # noqa: RUF012 - read only
+    credential: ClassVar[dict[str, str]] = {"api_key": "deepseek-key"}
 
 
 class TestUnitUnified(_UnitTests):
     routing = "unified"
-    credential = {"cloudflare_api_token": "cloudflare-token"}  # noqa: RUF012 - read only
+    credential: ClassVar[dict[str, str]] = {"cloudflare_api_token": "cloudflare-token"}
 
 
 class _IntegrationTests(ChatModelIntegrationTests):

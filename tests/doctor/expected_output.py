@@ -1,14 +1,13 @@
 """What `doctor` prints of a set-up, as data: verdicts by check, and the text of a report."""
 
-import os
 import re
 import subprocess
-import sys
 from typing import Any
 
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault
 from tests.conftest import ACCOUNT
+from tests.subprocesses import run_python
 
 KEY = "sk-Zq8vXw3kTn5rLm2pYc7dHb4gJf9sQx6e"
 TOKEN = "cfut_Kj4mWz9xBv7nRt2pQs5dGh8fLc3yXq6w"
@@ -169,11 +168,4 @@ AFTER_THE_FIRST = Fault()
 
 def run(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
-    return subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, "-m", "langchain_cf_deepseek", "doctor", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **variables},
-    )
+    return run_python("-m", "langchain_cf_deepseek", "doctor", *arguments, env=variables)

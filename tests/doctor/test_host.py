@@ -1,16 +1,15 @@
 """Hosts that cannot be reached: DNS, TCP, TLS, and proxies, told apart."""
 
 import re
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from langchain_cf_deepseek.doctor import setup
 from langchain_cf_deepseek.local import LocalGateway
@@ -78,27 +77,19 @@ def test_a_port_that_does_not_speak_tls_is_told(gateway: LocalGateway, doctor: D
     )
 
 
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the command openssl makes the certificate"
-)
-
-
-def tls(host: str, directory: Path) -> ssl.SSLContext:
-    """A server's side of TLS; its self-signed certificate is left in `directory`."""
-    key, certificate = str(directory / "key.pem"), str(directory / "certificate.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key]
-    names = ["-out", certificate, "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
-    subprocess.run([*command, *names], check=True, capture_output=True)  # noqa: S603  # ours
+def tls_context(host: str, directory: Path) -> ssl.SSLContext:
+    """Return a server's TLS context and write the certificate of its issuer to `directory`."""
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(str(directory / "certificate.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    issuer.issue_cert(host).configure_cert(context)
     return context
 
 
-@needs_openssl
 def test_a_certificate_that_is_not_trusted_is_told(
     gateway: LocalGateway, doctor: Doctor, tmp_path: Path
 ) -> None:
-    context = tls("localhost", tmp_path)
+    context = tls_context("localhost", tmp_path)
     with answering(lambda plain: context.wrap_socket(plain, server_side=True).close()) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://localhost:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
@@ -183,11 +174,10 @@ def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Docto
     )
 
 
-@needs_openssl
 def test_a_proxy_that_lets_through_is_shown_without_its_password(
     gateway: LocalGateway, tmp_path: Path
 ) -> None:
-    context = tls("gateway.invalid", tmp_path)
+    context = tls_context("gateway.invalid", tmp_path)
     port_of_the_gateway = int(gateway.url.rpartition(":")[2])
 
     def let_through(connection: socket.socket) -> None:
