@@ -1,8 +1,11 @@
 """A stream counts as an answer only when it is one; whatever else comes is a typed error."""
 
 import asyncio
+import gc
 import json
+import secrets
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -11,7 +14,8 @@ from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._http.stream import _parsed
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
-from tests.streaming import tool_call
+from tests.fuzz.servers import Memory
+from tests.streaming import delta, event_stream, tool_call
 
 TEXT = "one two three four five six seven eight nine ten"
 
@@ -221,11 +225,6 @@ def test_tool_calls_announced_and_not_made_are_an_error(gw: LocalGateway, ask: A
         ask(gw.chat_model(), "Hi")
 
 
-def _events(*events: dict[str, Any]) -> dict[str, Any]:
-    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
-    return {"body": f"{text}data: [DONE]\n\n", "content_type": "text/event-stream"}
-
-
 def _delta(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
     return {"choices": [{"delta": delta} | choice]}
 
@@ -237,7 +236,7 @@ def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> Non
         _delta({"tool_calls": [{"function": {"arguments": ": 1}"}}]}),
         _delta({"tool_calls": [tool_call('{"x": 2}', id="b")]}, finish_reason="tool_calls"),
     ]
-    gw.fault(**_events(*pieces))
+    gw.fault(**event_stream(*pieces))
     calls = PATHS[path](gw.chat_model(), "Hi").tool_calls
     assert [(call["id"], call["args"]) for call in calls] == [("a", {"x": 1}), ("b", {"x": 2})]
 
@@ -246,7 +245,7 @@ def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> Non
 def test_what_a_server_says_twice_is_not_doubled(gw: LocalGateway, path: str) -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     gw.fault(
-        **_events(
+        **event_stream(
             _delta({"content": "a", "kind": "x", "score": 0.5}),
             _delta({"content": "b", "kind": "x", "score": 0.7}, finish_reason="stop"),
             _delta({"content": ""}, finish_reason="stop") | {"usage": usage},
@@ -265,7 +264,7 @@ def test_what_a_server_says_twice_is_not_doubled(gw: LocalGateway, path: str) ->
 def test_only_the_first_choice_counts(gw: LocalGateway, path: str) -> None:
     other = {"index": 1, "delta": {"content": "other"}, "finish_reason": "stop"}
     first = {"index": 0, "delta": {"content": "first"}, "finish_reason": "stop"}
-    gw.fault(**_events({"choices": [other]}, {"choices": [other, first]}))
+    gw.fault(**event_stream({"choices": [other]}, {"choices": [other, first]}))
     assert PATHS[path](gw.chat_model(), "Hi").content == "first"
 
 
@@ -338,8 +337,40 @@ def test_streams_of_one_model_do_not_mix(gw: LocalGateway) -> None:
     assert [f"Number {number}!" in text for number, text in enumerate(texts)] == [True] * 50
 
 
-def test_keys_of_an_event_are_kept_for_the_next_one_and_texts_are_not() -> None:
-    """The same few keys come thousands of times; texts would only fill the parser's memory."""
+def test_parsed_keys_are_cached_and_parsed_texts_are_not() -> None:
+    """The same few keys repeat thousands of times; texts would only fill the parser's cache."""
     one, other = (_parsed(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
     [key], [other_key] = one, other
     assert (key is other_key, one[key] is other[key]) == (True, False)
+
+
+def _unknown_keys(number: int) -> dict[str, int]:
+    return {f"unknown_{secrets.token_hex(8)}": 1 for _ in range(number)}
+
+
+def test_unknown_keys_that_all_differ_do_not_accumulate_in_memory() -> None:
+    """The parser's cache of keys has a fixed size; nothing else may keep the keys of a stream."""
+    memory = Memory()
+    memory.headers = [(b"content-type", b"text/event-stream")]
+    llm = memory.chat_model()
+
+    def stream(keys: int) -> None:
+        event = delta("stop", content="Hello", **_unknown_keys(keys)) | _unknown_keys(keys)
+        memory.pieces = [str(event_stream(event)["body"]).encode()]
+        assert PATHS["stream"](llm, "Hi").content == "Hello"
+        memory.pieces = ()
+
+    tracemalloc.start()
+    try:
+        # Several times as many keys as the cache holds, so that each new one replaces another.
+        _parsed(json.dumps(_unknown_keys(60_000)).encode())
+        stream(10)
+        gc.collect()
+        before, _ = tracemalloc.get_traced_memory()
+        stream(3_000)
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The 6,000 keys alone take 400 kB.
+    assert after - before < 100_000
