@@ -37,7 +37,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("without", [[], ["aiohttp"]], ids=["fast", "without fast"])
 @pytest.mark.parametrize("call", ["ainvoke", "astream", "logs"])
-def test_the_first_async_call_of_a_process_does_not_block_its_loop(
+def test_first_async_call_of_a_process_does_not_block_its_event_loop(
     gw: LocalGateway, call: str, without: list[str]
 ) -> None:
     settings = {

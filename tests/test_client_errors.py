@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_sent_is_an_invalid_request_of_this_package(
+def test_invalid_input_raises_an_invalid_request_error_before_sending(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
     asked, parameters, expected = REFUSED[case]
@@ -150,7 +150,9 @@ BINDINGS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("case", BINDINGS)
-def test_what_cannot_be_bound_is_an_invalid_request_too(gw: LocalGateway, case: str) -> None:
+def test_invalid_tools_raise_an_invalid_request_error_when_bound(
+    gw: LocalGateway, case: str
+) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         BINDINGS[case](gw.chat_model())
     assert (caught.value.origin, caught.value.is_retryable) == ("client", False)
@@ -164,9 +166,7 @@ class _RetryState(BaseCallbackHandler):
 
 
 @pytest.mark.parametrize("case", ["an image", "an option of the gateway"])
-def test_an_agent_that_retries_asks_once_for_what_cannot_be_sent(
-    gw: LocalGateway, case: str
-) -> None:
+def test_invalid_requests_are_not_retried_by_an_agent(gw: LocalGateway, case: str) -> None:
     models: dict[str, tuple[Any, HumanMessage]] = {
         "an image": (gw.chat_model(model="deepseek-v4-pro"), HumanMessage([IMAGE])),
         "an option of the gateway": (
@@ -226,7 +226,7 @@ MISPLACED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("case", MISPLACED)
-def test_a_token_pasted_into_a_wrong_field_shows_nowhere_in_the_error(case: str) -> None:
+def test_token_in_the_wrong_field_is_not_shown_by_the_error(case: str) -> None:
     with pytest.raises(ValidationError) as caught:
         MISPLACED[case]()
     error = caught.value

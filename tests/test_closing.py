@@ -14,7 +14,7 @@ from tests.relay import Relay
 from tests.workload import count_http_clients
 
 
-def test_a_closed_model_frees_its_connections_and_works_again(relay: Relay) -> None:
+def test_close_releases_the_connections_and_the_model_works_again(relay: Relay) -> None:
     with relay.chat_model() as llm:
         llm.invoke("Hello")
         assert relay.open_soon(1) == 1
@@ -26,7 +26,7 @@ def test_a_closed_model_frees_its_connections_and_works_again(relay: Relay) -> N
     assert (relay.accepted, relay.open_soon(0)) == (2, 0)
 
 
-def test_an_async_closed_model_frees_its_connections_and_works_again(relay: Relay) -> None:
+def test_aclose_releases_the_connections_and_the_model_works_again(relay: Relay) -> None:
     async def close_twice() -> list[int]:
         counts = []
         async with relay.chat_model() as llm:
@@ -56,7 +56,7 @@ ENDS_AT_ONCE = {"answer", "CFDeepSeekConnectionError", "CFDeepSeekIncompleteStre
 """What may become of a call under way when its model is closed: no waiting for a timeout."""
 
 
-def test_closing_leaves_no_call_of_another_thread_hanging(gw: LocalGateway) -> None:
+def test_close_leaves_no_call_of_another_thread_hanging(gw: LocalGateway) -> None:
     llm = gw.chat_model(timeout=3, max_retries=0)
 
     def close_or_ask(number: int) -> None:
@@ -72,7 +72,7 @@ def test_closing_leaves_no_call_of_another_thread_hanging(gw: LocalGateway) -> N
     assert llm.invoke("Hello").content
 
 
-def test_closing_leaves_no_call_of_another_task_hanging(gw: LocalGateway) -> None:
+def test_aclose_leaves_no_call_of_another_task_hanging(gw: LocalGateway) -> None:
     llm = gw.chat_model(timeout=2, max_retries=0)
     gw.fault(delay=0.3, times=2)
 
@@ -92,7 +92,7 @@ def test_closing_leaves_no_call_of_another_task_hanging(gw: LocalGateway) -> Non
     assert asyncio.run(close_while_they_wait()) - ENDS_AT_ONCE == set()
 
 
-def test_a_model_closed_many_times_keeps_none_of_its_clients(gw: LocalGateway) -> None:
+def test_close_called_many_times_keeps_no_client(gw: LocalGateway) -> None:
     llm = gw.chat_model()
     before = count_http_clients()
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_a_model_closed_many_times_keeps_none_of_its_clients(gw: LocalGateway) -
     assert count_http_clients() == before
 
 
-def test_an_async_model_closed_many_times_keeps_none_of_its_clients(gw: LocalGateway) -> None:
+def test_aclose_called_many_times_keeps_no_client(gw: LocalGateway) -> None:
     llm = gw.chat_model()
 
     async def thrice() -> int:
@@ -115,7 +115,7 @@ def test_an_async_model_closed_many_times_keeps_none_of_its_clients(gw: LocalGat
     assert asyncio.run(thrice()) == before
 
 
-def test_a_client_of_the_users_own_is_used_and_stays_open(gw: LocalGateway) -> None:
+def test_http_client_of_the_caller_is_used_and_stays_open(gw: LocalGateway) -> None:
     seen: list[str] = []
     hooks = {"request": [lambda request: seen.append(request.method)]}
     with openai.DefaultHttpxClient(event_hooks=hooks) as own:
@@ -133,7 +133,7 @@ def test_a_client_of_the_users_own_is_used_and_stays_open(gw: LocalGateway) -> N
     assert seen == ["POST"] * 4
 
 
-def test_an_async_client_of_the_users_own_is_used_and_stays_open(gw: LocalGateway) -> None:
+def test_http_async_client_of_the_caller_is_used_and_stays_open(gw: LocalGateway) -> None:
     seen: list[str] = []
 
     async def see(request: Any) -> None:

@@ -18,7 +18,7 @@ def _pretended(gw: LocalGateway) -> list[str]:
     return [str(llm.invoke(question).content) for question in QUESTIONS]
 
 
-def test_one_model_serves_many_threads_on_every_path(gw: LocalGateway, ask: Ask) -> None:
+def test_threads_share_one_model_on_every_path(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(thinking="disabled")
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda question: ask(llm, question).content, QUESTIONS))
@@ -33,7 +33,7 @@ class _YieldingLoop(asyncio.SelectorEventLoop):
         return super().is_closed()
 
 
-def test_threads_with_event_loops_of_their_own_share_one_model(gw: LocalGateway) -> None:
+def test_threads_with_their_own_event_loops_share_one_model(gw: LocalGateway) -> None:
     llm = gw.chat_model(thinking="disabled")
 
     def ask(question: str) -> str:
@@ -45,7 +45,7 @@ def test_threads_with_event_loops_of_their_own_share_one_model(gw: LocalGateway)
     assert answers == _pretended(gw) * 2
 
 
-def test_one_model_serves_many_tasks_of_one_loop(relay: Relay) -> None:
+def test_tasks_of_one_event_loop_share_one_model(relay: Relay) -> None:
     llm = relay.chat_model(thinking="disabled")
 
     async def streamed(question: str) -> str:
@@ -63,7 +63,7 @@ def test_one_model_serves_many_tasks_of_one_loop(relay: Relay) -> None:
     assert relay.open_soon(0) == 0
 
 
-def test_one_model_serves_one_event_loop_after_another(relay: Relay) -> None:
+def test_consecutive_event_loops_share_one_model(relay: Relay) -> None:
     llm = relay.chat_model()
 
     async def twice() -> list[Any]:

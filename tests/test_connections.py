@@ -19,7 +19,7 @@ from tests.conftest import Ask
 from tests.relay import Relay
 
 
-def test_a_stream_left_early_frees_its_connection_at_once(relay: Relay) -> None:
+def test_stream_left_early_releases_its_connection_at_once(relay: Relay) -> None:
     llm = relay.chat_model()
     relay.gw.fault(then="stall", seconds=1, after_chunks=3)
     stream: Any = llm.stream("Hello")
@@ -33,7 +33,7 @@ def test_a_stream_left_early_frees_its_connection_at_once(relay: Relay) -> None:
     assert llm.invoke("Hello").content
 
 
-def test_an_async_stream_left_early_frees_its_connection_at_once(relay: Relay) -> None:
+def test_async_stream_left_early_releases_its_connection_at_once(relay: Relay) -> None:
     llm = relay.chat_model()
 
     async def leave_early() -> list[int]:
@@ -54,7 +54,7 @@ def test_an_async_stream_left_early_frees_its_connection_at_once(relay: Relay) -
 
 
 @pytest.mark.parametrize("path", ["ainvoke", "astream"])
-def test_a_cancelled_call_leaves_nothing_open_and_the_model_usable(relay: Relay, path: str) -> None:
+def test_cancelled_call_leaves_nothing_open_and_the_model_usable(relay: Relay, path: str) -> None:
     llm = relay.chat_model()
 
     async def call() -> str:
@@ -79,7 +79,7 @@ def test_a_cancelled_call_leaves_nothing_open_and_the_model_usable(relay: Relay,
     assert relay.open_soon(0) == 0
 
 
-def test_calls_after_one_another_use_one_connection(relay: Relay) -> None:
+def test_consecutive_calls_use_one_connection(relay: Relay) -> None:
     llm = relay.chat_model()
     for _ in range(20):
         llm.invoke("Hello")
@@ -89,7 +89,7 @@ def test_calls_after_one_another_use_one_connection(relay: Relay) -> None:
     assert (relay.accepted, relay.open_soon(1)) == (1, 1)
 
 
-def test_many_threads_share_the_connections_of_earlier_calls(relay: Relay) -> None:
+def test_threads_reuse_the_connections_of_earlier_calls(relay: Relay) -> None:
     llm = relay.chat_model()
     with ThreadPoolExecutor(40) as threads:
         answers = [answer.text for answer in threads.map(llm.invoke, ["Hello"] * 120)]
@@ -97,7 +97,7 @@ def test_many_threads_share_the_connections_of_earlier_calls(relay: Relay) -> No
     assert relay.accepted <= 40
 
 
-def test_many_async_calls_share_the_connections_of_earlier_calls(relay: Relay) -> None:
+def test_async_calls_reuse_the_connections_of_earlier_calls(relay: Relay) -> None:
     llm = relay.chat_model()
 
     async def rounds() -> None:
@@ -118,7 +118,7 @@ class _LateTimer(threading.Timer):
         self.function(*self.args, **self.kwargs)
 
 
-def test_the_bound_on_a_streams_end_spares_a_connection_that_was_given_back(
+def test_drain_bound_spares_a_connection_that_was_released(
     relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "Timer", _LateTimer)
@@ -128,7 +128,7 @@ def test_the_bound_on_a_streams_end_spares_a_connection_that_was_given_back(
     assert (relay.accepted, relay.open_soon(1)) == (1, 1)
 
 
-def test_async_calls_after_one_another_use_one_connection_of_their_loop(relay: Relay) -> None:
+def test_consecutive_async_calls_use_one_connection_of_their_loop(relay: Relay) -> None:
     llm = relay.chat_model()
 
     async def many() -> None:
@@ -149,7 +149,7 @@ async def _hear(reader: asyncio.StreamReader) -> bool:
     return b'"stream":true' in (await reader.readexactly(length)).replace(b" ", b"")
 
 
-def test_the_bound_on_an_async_streams_end_interrupts_no_closing_of_other_connections(
+def test_drain_bound_of_an_async_stream_interrupts_no_closing_of_other_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The end of a stream is when connections are closed that a server gave up."""
@@ -198,6 +198,6 @@ def test_the_bound_on_an_async_streams_end_interrupts_no_closing_of_other_connec
     assert [str(warning.message) for warning in said] == []
 
 
-def test_a_forgotten_model_leaves_no_connection(relay: Relay, ask: Ask) -> None:
+def test_abandoned_model_leaves_no_connection(relay: Relay, ask: Ask) -> None:
     ask(relay.chat_model(), "Hello")
     assert relay.open_soon(0) == 0

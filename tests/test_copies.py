@@ -34,7 +34,7 @@ COPIES: dict[str, Callable[[ChatCloudflareDeepSeek], ChatCloudflareDeepSeek]] = 
 
 
 @pytest.mark.parametrize("way", COPIES)
-def test_a_copy_is_equal_and_works_after_the_original_is_closed(
+def test_copy_is_equal_and_works_after_the_original_is_closed(
     gw: LocalGateway, ask: Ask, way: str
 ) -> None:
     llm = gw.chat_model(**SETTINGS, default_headers={"X-Team": "search"})
@@ -49,7 +49,7 @@ def test_a_copy_is_equal_and_works_after_the_original_is_closed(
 
 
 @pytest.mark.parametrize("way", COPIES)
-def test_models_of_equal_settings_are_equal(gw: LocalGateway, way: str) -> None:
+def test_models_with_equal_settings_are_equal(gw: LocalGateway, way: str) -> None:
     llm = gw.chat_model(**SETTINGS)
     llm.invoke("Hello")
     assert COPIES[way](llm) == llm
@@ -77,7 +77,7 @@ CHAINS: dict[str, Callable[[ChatCloudflareDeepSeek], Runnable[Any, Any]]] = {
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-def test_a_chain_travels_with_a_used_model_in_it(gw: LocalGateway, chain: str) -> None:
+def test_chain_with_a_used_model_can_be_pickled(gw: LocalGateway, chain: str) -> None:
     llm = gw.chat_model()
     llm.invoke("Hello")
     asked = {"question": "Hello"} if chain == "prompt and parser" else "Hello"
@@ -158,7 +158,7 @@ CHANGING = {
     ],
 )
 @pytest.mark.parametrize("field", CHANGES)
-def test_each_change_of_a_used_model_reaches_the_wire_and_leaves_the_original(
+def test_changed_copy_of_a_used_model_sends_the_change_and_leaves_the_original(
     gw: LocalGateway, path: str, field: str, way: str
 ) -> None:
     ask = PATHS[path]
@@ -178,7 +178,7 @@ def test_each_change_of_a_used_model_reaches_the_wire_and_leaves_the_original(
 
 
 @pytest.mark.parametrize("way", CHANGING)
-def test_account_and_gateway_of_a_copy_are_in_its_address(gw: LocalGateway, way: str) -> None:
+def test_changed_copy_has_its_account_and_gateway_in_its_url(gw: LocalGateway, way: str) -> None:
     llm = gw.chat_model(base_url=None)
     changed = CHANGING[way](llm, {"account_id": "f" * 32, "gateway_id": "other"})
     if way == "configurable_fields":
@@ -200,7 +200,7 @@ def test_account_and_gateway_of_a_copy_are_in_its_address(gw: LocalGateway, way:
     ],
 )
 @pytest.mark.parametrize("way", CHANGING)
-def test_a_change_may_be_written_as_at_construction(
+def test_changed_copy_accepts_values_as_the_constructor_does(
     gw: LocalGateway, way: str, change: dict[str, Any], difference: dict[str, Any]
 ) -> None:
     llm = gw.chat_model()
@@ -226,7 +226,7 @@ def test_a_change_may_be_written_as_at_construction(
     ],
 )
 @pytest.mark.parametrize("way", ["model_copy", "deep model_copy"])
-def test_a_mistake_in_a_copy_is_refused_before_sending(
+def test_changed_copy_with_an_invalid_value_is_rejected_before_sending(
     gw: LocalGateway, way: str, change: dict[str, Any], named: str
 ) -> None:
     llm = gw.chat_model()

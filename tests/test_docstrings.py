@@ -33,7 +33,7 @@ DOCUMENTED = dict(_documented())
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_code_of_a_docstring_prints_what_the_docstring_shows(
+def test_docstring_code_prints_what_the_docstring_shows(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for variable, value in account(gw).items():
@@ -47,7 +47,7 @@ def test_the_code_of_a_docstring_prints_what_the_docstring_shows(
         assert not block.shown or out == repeatable(block.shown)
 
 
-def test_the_docstrings_of_the_public_classes_have_code() -> None:
+def test_docstrings_of_the_public_classes_have_code() -> None:
     assert {
         "chat_models.py:ChatCloudflareDeepSeek",
         "gateway.py:GatewayOptions",
@@ -69,7 +69,7 @@ def _fields_from_the_environment() -> Iterator[tuple[str, str, str]]:
                 yield found[2], found[1], ast.unparse(below)
 
 
-def test_each_field_that_is_read_from_the_environment_names_its_variable() -> None:
+def test_fields_read_from_the_environment_name_their_variable() -> None:
     fields = list(_fields_from_the_environment())
     assert {variable for variable, _, _ in fields} == {
         "CF_AIG_TOKEN",

@@ -66,7 +66,7 @@ def _end(llm: ChatCloudflareDeepSeek, path: str, reply: Reply) -> End:
 
 
 @pytest.mark.parametrize(("name", "path"), CASES)
-def test_each_fault_ends_as_the_matrix_says(
+def test_fault_has_the_expected_outcome(
     gw: LocalGateway, report: _Report, name: str, path: str
 ) -> None:
     row = MATRIX[name]
@@ -79,7 +79,7 @@ def test_each_fault_ends_as_the_matrix_says(
     assert len(gw.requests) <= 1
 
 
-def test_the_page_on_failures_shows_the_matrix() -> None:
+def test_failures_page_shows_the_table_of_outcomes() -> None:
     page = (Path(__file__).parent.parent / "docs" / "failures.md").read_text()
     shown = page.partition("<!-- fault matrix -->\n")[2].partition("\n<!-- end -->")[0]
     assert shown == table()

@@ -115,26 +115,24 @@ WAYS: dict[str, Way] = {
 }
 
 
-def test_the_table_of_this_file_knows_every_option() -> None:
+def test_option_table_of_this_file_has_every_option() -> None:
     assert list(OPTIONS) == list(GatewayOptions.model_fields)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_option_reaches_the_wire_whichever_way_it_is_given(
-    gw: LocalGateway, ask: Ask, way: str
-) -> None:
+def test_option_reaches_the_wire_however_it_is_given(gw: LocalGateway, ask: Ask, way: str) -> None:
     llm, call = WAYS[way](gw, EVERY_OPTION)
     ask(llm, "Hello", **call)
     assert _sent(gw) == [EVERY_HEADER]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_one_option_is_one_header(option: str) -> None:
+def test_option_is_sent_as_one_header(option: str) -> None:
     value, header, text = OPTIONS[option]
     assert GatewayOptions(**{option: value}).headers == {header: text}
 
 
-def test_no_option_is_no_header(gw: LocalGateway, ask: Ask) -> None:
+def test_without_options_no_option_header_is_sent(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(), "Hello")
     ask(gw.chat_model(gateway=None), "Hello", gateway=None)
     ask(gw.chat_model(gateway={}).with_gateway(), "Hello", gateway={})
@@ -143,9 +141,7 @@ def test_no_option_is_no_header(gw: LocalGateway, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("path", ["batch", "abatch", "batch_as_completed", "abatch_as_completed"])
-def test_every_option_reaches_the_wire_with_every_request_of_a_batch(
-    gw: LocalGateway, path: str
-) -> None:
+def test_option_reaches_the_wire_with_every_request_of_a_batch(gw: LocalGateway, path: str) -> None:
     llm = gw.chat_model(gateway={"event_id": "beaten by the call"})
     questions = ["one", "two", "three"]
 
@@ -164,7 +160,7 @@ def test_every_option_reaches_the_wire_with_every_request_of_a_batch(
     assert _sent(gw) == [EVERY_HEADER] * 3
 
 
-def test_a_call_beats_a_copy_which_beats_the_model_and_metadata_is_merged_key_by_key(
+def test_options_of_a_call_override_a_copy_and_the_model_and_metadata_is_merged(
     gw: LocalGateway, ask: Ask
 ) -> None:
     model = gw.chat_model(
@@ -203,13 +199,13 @@ def test_a_call_beats_a_copy_which_beats_the_model_and_metadata_is_merged_key_by
     ]
 
 
-def test_merging_metadata_without_entries_changes_nothing(gw: LocalGateway, ask: Ask) -> None:
+def test_metadata_without_entries_merges_to_no_change(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"metadata": {"team": "search"}}), "Hello", gateway={"metadata": {}})
     ask(gw.chat_model(gateway={"metadata": {}}), "Hello")
     assert _sent(gw) == [{"cf-aig-metadata": '{"team":"search"}'}, {}]
 
 
-def test_none_takes_an_option_back(gw: LocalGateway, ask: Ask) -> None:
+def test_option_none_unsets_the_option(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway=EVERY_OPTION)
     nothing = dict.fromkeys(OPTIONS)
     ask(llm, "Hello", gateway=nothing)
@@ -219,13 +215,15 @@ def test_none_takes_an_option_back(gw: LocalGateway, ask: Ask) -> None:
     assert _sent(gw) == [{}, {}, {}, {"cf-aig-cache-ttl": "60"}]
 
 
-def test_skip_cache_is_said_only_when_true(gw: LocalGateway, ask: Ask) -> None:
+def test_skip_cache_is_sent_only_when_true(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"skip_cache": False}), "Hello")
     ask(gw.chat_model(gateway={"skip_cache": True}), "Hello", gateway={"skip_cache": False})
     assert _sent(gw) == [{}, {}]
 
 
-def test_a_header_of_the_call_beats_an_option_and_goes_out_once(gw: LocalGateway, ask: Ask) -> None:
+def test_header_of_the_call_overrides_an_option_and_is_sent_once(
+    gw: LocalGateway, ask: Ask
+) -> None:
     llm = gw.chat_model(
         default_headers={"CF-AIG-Event-Id": "header of the model"},
         gateway={"cache_ttl": 60, "event_id": "option"},
@@ -234,7 +232,7 @@ def test_a_header_of_the_call_beats_an_option_and_goes_out_once(gw: LocalGateway
     assert _sent(gw) == [{"cf-aig-cache-ttl": "120", "cf-aig-event-id": "option"}]
 
 
-def test_a_changed_copy_of_options_says_the_change() -> None:
+def test_options_copy_with_a_change_sends_the_change() -> None:
     options = GatewayOptions(cache_ttl=60)
     assert options.headers == {"cf-aig-cache-ttl": "60"}
     copy = options.model_copy(update={"cache_ttl": 120})
@@ -420,7 +418,7 @@ def _complaint(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cloudflare_would_drop_is_refused_before_sending_and_the_field_is_named(
+def test_invalid_option_is_rejected_before_sending_and_named(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
     options, where, complaint = REFUSED[case]
@@ -434,9 +432,7 @@ def test_what_cloudflare_would_drop_is_refused_before_sending_and_the_field_is_n
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cloudflare_would_drop_is_refused_by_a_model_and_its_copy_too(
-    gw: LocalGateway, case: str
-) -> None:
+def test_invalid_option_is_rejected_by_a_model_and_its_copy(gw: LocalGateway, case: str) -> None:
     options, where, complaint = REFUSED[case]
     with pytest.raises(ValidationError) as at_construction:
         gw.chat_model(gateway=options)
@@ -446,9 +442,7 @@ def test_what_cloudflare_would_drop_is_refused_by_a_model_and_its_copy_too(
     assert _complaint(at_the_copy) == (where, complaint)
 
 
-def test_a_sixth_entry_that_appears_only_after_merging_is_refused_too(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_metadata_with_a_sixth_entry_after_merging_is_rejected(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"metadata": {"a": 1, "b": 2, "c": 3}})
     more = {"c": 4, "d": 5, "e": 6, "f": 7}
     with pytest.raises(CFDeepSeekInvalidRequestError, match=r"`gateway\.metadata`: holds 6"):
@@ -479,7 +473,7 @@ def test_metadata_of_any_text_stays_in_its_header(gw: LocalGateway, ask: Ask) ->
         ("", "private"),
     ],
 )
-def test_a_header_of_a_call_that_could_break_out_is_refused_before_sending(
+def test_header_injection_in_a_call_is_rejected_before_sending(
     gw: LocalGateway, ask: Ask, name: str, value: str
 ) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
@@ -494,7 +488,7 @@ def test_a_header_of_a_call_that_could_break_out_is_refused_before_sending(
 BYOK_IGNORED = "routing 'unified' ignores the gateway option `byok_alias`."
 
 
-def test_a_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) -> None:
+def test_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified")
     with pytest.warns(UserWarning, match="byok_alias") as caught:
         ask(llm, "Hello", gateway={"byok_alias": "production"})
@@ -505,21 +499,21 @@ def test_a_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) 
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
-def test_a_byok_alias_elsewhere_does_not_warn(gw: LocalGateway, ask: Ask, routing: Any) -> None:
+def test_byok_alias_on_other_routings_does_not_warn(
+    gw: LocalGateway, ask: Ask, routing: Any
+) -> None:
     ask(gw.chat_model(routing=routing, gateway={"byok_alias": "production"}), "Hello")
     assert _sent(gw) == [{"cf-aig-byok-alias": "production"}]
 
 
-def test_taking_the_byok_alias_back_on_unified_routing_does_not_warn(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_byok_alias_unset_on_unified_routing_does_not_warn(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified", gateway={"byok_alias": "production"})
     ask(llm, "Hello", gateway={"byok_alias": None})
     assert _sent(gw) == [{"cf-aig-gateway-id": "local"}]
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_with_a_ttl_the_second_answer_comes_from_the_gateways_cache(
+def test_cache_ttl_serves_the_second_response_from_the_gateways_cache(
     gw: LocalGateway, ask: Ask, routing: Any
 ) -> None:
     llm = gw.chat_model(routing=routing, gateway={"cache_ttl": 60})
@@ -533,12 +527,12 @@ def test_with_a_ttl_the_second_answer_comes_from_the_gateways_cache(
     )
 
 
-def test_without_a_ttl_nothing_is_cached(gw: LocalGateway, ask: Ask) -> None:
+def test_cache_ttl_absent_means_nothing_is_cached(gw: LocalGateway, ask: Ask) -> None:
     statuses = [_facts(ask(gw.chat_model(), "Hello"))["cache_status"] for _ in range(2)]
     assert (statuses, gw.upstream_calls) == (["MISS", "MISS"], 2)
 
 
-def test_skip_cache_goes_past_a_cached_answer(gw: LocalGateway, ask: Ask) -> None:
+def test_skip_cache_bypasses_a_cached_response(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"cache_ttl": 60})
     ask(llm, "Hello")
     fresh = ask(llm, "Hello", gateway={"skip_cache": True})
@@ -547,7 +541,7 @@ def test_skip_cache_goes_past_a_cached_answer(gw: LocalGateway, ask: Ask) -> Non
     assert gw.upstream_calls == 2
 
 
-def test_a_cache_key_joins_requests_of_different_bodies(gw: LocalGateway, ask: Ask) -> None:
+def test_cache_key_joins_requests_with_different_bodies(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"cache_key": "greeting"})
     answers = [ask(llm, "Hello"), ask(llm, "Good morning")]
     assert [_facts(message)["cache_status"] for message in answers] == ["MISS", "HIT"]
@@ -557,7 +551,7 @@ def test_a_cache_key_joins_requests_of_different_bodies(gw: LocalGateway, ask: A
     assert (_facts(other)["cache_status"], gw.upstream_calls) == ("MISS", 2)
 
 
-def test_the_event_id_comes_back_in_the_facts(gw: LocalGateway, ask: Ask) -> None:
+def test_event_id_is_returned_in_the_gateway_metadata(gw: LocalGateway, ask: Ask) -> None:
     facts = _facts(ask(gw.chat_model(), "Hello", gateway={"event_id": "trace-7"}))
     assert facts == {
         "log_id": facts["log_id"],
@@ -569,7 +563,7 @@ def test_the_event_id_comes_back_in_the_facts(gw: LocalGateway, ask: Ask) -> Non
     }
 
 
-def test_a_log_id_comes_also_where_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
+def test_log_id_is_returned_even_if_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
     facts = _facts(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
     assert facts.keys() == {"log_id", "event_id", "request_id", "cache_status", "step", "ray"}
 
@@ -611,12 +605,12 @@ FACTS = {
 }
 
 
-def test_every_header_of_the_gateway_is_read_on_every_path(gw: LocalGateway, ask: Ask) -> None:
+def test_gateway_headers_are_all_read_on_every_path(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(headers=EVERY_FACT)
     assert _facts(ask(gw.chat_model(), "Hello")) == FACTS
 
 
-def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
+def test_gateway_metadata_omits_missing_headers() -> None:
     assert parse_gateway_headers({}) == {}
     assert (
         parse_gateway_headers({"content-type": "application/json", "cf-aig-cache-status": ""}) == {}
@@ -641,7 +635,7 @@ def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
         ("cf-aig-dlp", "[" * 50_000, {"dlp": "[" * 50_000}),
     ],
 )
-def test_a_header_that_cannot_be_read_stays_text(
+def test_gateway_header_that_cannot_be_parsed_stays_text(
     header: str, text: str, facts: dict[str, Any]
 ) -> None:
     assert parse_gateway_headers({header: text}) == facts

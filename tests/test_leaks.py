@@ -40,7 +40,7 @@ def _settled(gw: LocalGateway) -> Counter[str]:
 
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="this system does not list open files")
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_is_left_of_any_way_to_call(gw: LocalGateway, way: str) -> None:
+def test_calls_leave_no_file_thread_or_object(gw: LocalGateway, way: str) -> None:
     WAYS[way](gw, 5)
     before = _settled(gw)
     WAYS[way](gw, TIMES)

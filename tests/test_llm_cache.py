@@ -13,7 +13,7 @@ from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 
 
-def test_langchains_cache_serves_the_same_model_twice(gw: LocalGateway) -> None:
+def test_llm_cache_serves_the_same_model_twice(gw: LocalGateway) -> None:
     llm = gw.chat_model(cache=InMemoryCache())
     answers = [PATHS[path](llm, "Hello").content for path in ("invoke", "ainvoke", "invoke")]
     assert (len(set(map(str, answers))), len(gw.requests)) == (1, 1)
@@ -33,7 +33,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("path", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("difference", OTHERS)
-def test_langchains_cache_does_not_share_answers_between_different_models(
+def test_llm_cache_does_not_share_completions_between_different_models(
     gw: LocalGateway, path: str, difference: str
 ) -> None:
     cache = InMemoryCache()
@@ -63,7 +63,7 @@ def test_langchains_cache_does_not_share_answers_between_different_models(
     assert len(gw.requests) == 3
 
 
-def test_langchains_cache_knows_a_model_that_was_changed_in_place(gw: LocalGateway) -> None:
+def test_llm_cache_recognises_a_model_that_was_changed_in_place(gw: LocalGateway) -> None:
     llm = gw.chat_model(cache=InMemoryCache(), routing="unified")
     other = copy.copy(llm)
     llm.invoke("Hello")
@@ -76,7 +76,7 @@ def test_langchains_cache_knows_a_model_that_was_changed_in_place(gw: LocalGatew
     assert [request.headers["cf-aig-gateway-id"] for request in gw.requests] == ["local", "default"]
 
 
-def test_langchains_cache_does_not_share_answers_between_calls_with_other_options(
+def test_llm_cache_does_not_share_completions_between_calls_with_other_options(
     gw: LocalGateway,
 ) -> None:
     llm = gw.chat_model(cache=InMemoryCache())
@@ -86,7 +86,7 @@ def test_langchains_cache_does_not_share_answers_between_calls_with_other_option
     assert sent == [None, "a", "b"]
 
 
-def test_langchains_cache_does_not_share_answers_between_different_headers_of_a_call(
+def test_llm_cache_does_not_share_completions_between_different_headers_of_a_call(
     gw: LocalGateway,
 ) -> None:
     llm = gw.chat_model(cache=InMemoryCache())

@@ -158,7 +158,7 @@ def _counts(told: AIMessage) -> list[int]:
 
 @pytest.mark.usefixtures("_enough_open_files")
 @pytest.mark.parametrize("stream_all", [_stream_all, _astream_all])
-def test_of_five_hundred_streams_at_once_none_is_mixed_up_lost_or_counted_twice(
+def test_concurrent_streams_are_not_mixed_up_lost_or_counted_twice(
     gw: LocalGateway, stream_all: Callable[..., dict[str, Outcome]]
 ) -> None:
     llm = gw.chat_model(thinking="disabled", max_retries=MAX_RETRIES, timeout=60)

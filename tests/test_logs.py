@@ -62,7 +62,7 @@ def read_back(gw: LocalGateway, message: AIMessage) -> Any:
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_feedback_on_an_answer_is_in_its_log(
+def test_feedback_on_a_message_is_in_its_log(
     gw: LocalGateway, ask: Ask, call: Call, routing: Routing
 ) -> None:
     message = ask(gw.chat_model(routing=routing), "Why is the sky blue?")
@@ -75,9 +75,7 @@ def test_feedback_on_an_answer_is_in_its_log(
     assert (entry.feedback, entry.score, entry.metadata) == (-1, 90, {"judge": "me", "n": 2})
 
 
-def test_a_log_tells_what_its_answer_cost_and_holds_both_bodies(
-    gw: LocalGateway, ask: Ask, call: Call
-) -> None:
+def test_log_has_the_cost_and_both_bodies(gw: LocalGateway, ask: Ask, call: Call) -> None:
     message = ask(gw.chat_model(gateway={"metadata": {"team": "search"}}), "Hello!")
     logs = gw.logs()
     entry = call(logs, "get", message)
@@ -99,14 +97,14 @@ def test_a_log_tells_what_its_answer_cost_and_holds_both_bodies(
     }
 
 
-def test_a_body_that_is_no_json_comes_as_text(gw: LocalGateway, call: Call) -> None:
+def test_log_body_that_is_not_json_is_text(gw: LocalGateway, call: Call) -> None:
     gw.fault(status=500, body="busy")
     with pytest.raises(errors.CFDeepSeekAPIError) as caught:
         gw.chat_model(max_retries=0).invoke("Hi")
     assert call(gw.logs(), "response", caught.value.gateway["log_id"]) == "busy"
 
 
-def test_a_log_that_comes_late_is_waited_for(call: Call) -> None:
+def test_log_that_is_written_late_is_waited_for(call: Call) -> None:
     with LocalGateway(log_delay=0.5) as late:
         began = time.monotonic()
         message = late.chat_model().invoke("Hi")
@@ -119,7 +117,7 @@ def test_a_log_that_comes_late_is_waited_for(call: Call) -> None:
 
 
 @pytest.mark.parametrize(("wait", "most_looks"), [(0, 1), (0.2, 4)])
-def test_waiting_ends_with_an_error_that_says_what_to_look_at(
+def test_log_that_never_appears_is_an_error_with_a_hint(
     call: Call, wait: float, most_looks: int
 ) -> None:
     with LocalGateway(log_delay=600) as late:
@@ -138,7 +136,7 @@ def test_waiting_ends_with_an_error_that_says_what_to_look_at(
     )
 
 
-def test_a_log_without_bodies_has_none_to_return(gw: LocalGateway, call: Call) -> None:
+def test_log_without_bodies_returns_none(gw: LocalGateway, call: Call) -> None:
     message = gw.chat_model(gateway={"collect_log_payload": False}).invoke("Hi")
     logs = gw.logs(wait=0)
     assert call(logs, "get", message).success is True
@@ -157,7 +155,7 @@ def test_a_log_without_bodies_has_none_to_return(gw: LocalGateway, call: Call) -
         ("..", "no log id"),
     ],
 )
-def test_without_a_log_id_nothing_is_sent(
+def test_missing_log_id_raises_before_sending(
     gw: LocalGateway, call: Call, message: AIMessage | str, complaint: str
 ) -> None:
     for method in ("get", "request", "response"):
@@ -168,22 +166,20 @@ def test_without_a_log_id_nothing_is_sent(
     assert gw.requests == []
 
 
-def test_a_call_without_logging_is_named_as_a_cause_of_a_missing_log(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_missing_log_error_names_disabled_logging_as_a_cause(gw: LocalGateway, ask: Ask) -> None:
     message = ask(gw.chat_model(gateway={"collect_log": False}), "Hi")
     with pytest.raises(errors.CFDeepSeekLogNotFoundError, match=r"by `collect_log`"):
         gw.logs(wait=0).get(message)
 
 
-def test_a_message_without_a_log_id_says_why(gw: LocalGateway, ask: Ask) -> None:
+def test_message_without_a_log_id_says_why(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(headers={"cf-aig-log-id": None})
     message = ask(gw.chat_model(), "Hi")
     with pytest.raises(ValueError, match="logging is off \\(`collect_log`\\)"):
         gw.logs().get(message)
 
 
-def test_where_the_endpoint_sends_no_log_id_the_request_id_is_one(gw: LocalGateway) -> None:
+def test_request_id_serves_as_log_id_where_none_is_sent(gw: LocalGateway) -> None:
     llm = gw.chat_model(routing="unified")
     gw.fault(headers={"cf-aig-log-id": None})
     message = llm.invoke("Hi")
@@ -211,7 +207,7 @@ def test_where_the_endpoint_sends_no_log_id_the_request_id_is_one(gw: LocalGatew
         ({}, "Nothing to write: give `feedback`, `score` or `metadata`."),
     ],
 )
-def test_feedback_that_cloudflare_would_not_take_is_refused_before_it_is_sent(
+def test_feedback_that_is_invalid_is_rejected_before_sending(
     gw: LocalGateway, call: Call, given: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -219,14 +215,14 @@ def test_feedback_that_cloudflare_would_not_take_is_refused_before_it_is_sent(
     assert gw.requests == []
 
 
-def test_zero_is_feedback(gw: LocalGateway, call: Call) -> None:
+def test_feedback_can_be_zero(gw: LocalGateway, call: Call) -> None:
     message = gw.chat_model().invoke("Hi")
     call(gw.logs(), "feedback", message, 0, score=0)
     assert gw.requests[-1].body == {"feedback": 0, "score": 0}
 
 
 @pytest.mark.parametrize("token", ["local-gateway-token", "a-wrong-token"])
-def test_a_token_that_only_runs_requests_is_refused_with_what_it_lacks(
+def test_token_without_log_permission_is_rejected_with_what_it_lacks(
     gw: LocalGateway, call: Call, token: str
 ) -> None:
     message = gw.chat_model().invoke("Hi")
@@ -330,7 +326,7 @@ REFUSED = b'{"result":null,"success":false,"errors":[{"code":%d,"message":"%s"}]
         ((200, JSON, b'{"success":true,"result":null}'), errors.CFDeepSeekAPIError, "none of this"),
     ],
 )
-def test_every_failure_becomes_an_error_of_ours(
+def test_log_failure_raises_a_typed_error(
     stub: Stub,
     call: Call,
     answer: tuple[int, str, bytes],
@@ -347,9 +343,7 @@ def test_every_failure_becomes_an_error_of_ours(
     assert stub.paths == [path]
 
 
-def test_an_address_that_nobody_answers_at_is_a_connection_error(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_port_is_a_connection_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
     logs = GatewayLogs(**SETTINGS, base_url="http://127.0.0.1:9/client/v4")
     with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
@@ -358,9 +352,7 @@ def test_an_address_that_nobody_answers_at_is_a_connection_error(
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
 
-def test_an_answer_that_does_not_come_is_a_timeout(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_response_is_a_timeout(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
     monkeypatch.setattr("cloudflare._base_client.DEFAULT_TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -370,7 +362,7 @@ def test_an_answer_that_does_not_come_is_a_timeout(
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
 
-def test_the_token_is_what_is_sent_whatever_else_the_sdk_would_find(
+def test_logs_token_is_sent_whatever_else_the_sdk_would_find(
     gw: LocalGateway, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY", "CLOUDFLARE_API_USER_SERVICE_KEY"):
@@ -382,7 +374,7 @@ def test_the_token_is_what_is_sent_whatever_else_the_sdk_would_find(
     assert "somebody@example.com" not in headers.values()
 
 
-def test_one_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway) -> None:
+def test_logs_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway) -> None:
     message = gw.chat_model().invoke("Hi")
     logs = pickle.loads(pickle.dumps(gw.logs()))
     assert logs == gw.logs()
@@ -398,7 +390,7 @@ def test_one_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway
     gc.collect()
 
 
-def test_settings_come_from_the_environment(
+def test_settings_are_read_from_the_environment(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", gw.account_id)
@@ -408,7 +400,7 @@ def test_settings_come_from_the_environment(
     assert GatewayLogs() == gw.logs()
 
 
-def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
+def test_base_url_defaults_to_cloudflares_api() -> None:
     logs = GatewayLogs(**SETTINGS)
     assert logs.base_url is None
     with cloudflare.Cloudflare(api_token="x", base_url=logs.base_url) as client:
@@ -432,7 +424,7 @@ def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
         ({"run_token": "a secret"}, "Extra inputs are not permitted"),
     ],
 )
-def test_a_setting_that_is_missing_or_malformed_is_named_at_once(
+def test_settings_that_are_missing_or_malformed_are_named_at_construction(
     settings: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -441,7 +433,7 @@ def test_a_setting_that_is_missing_or_malformed_is_named_at_once(
     assert "a-management-token" not in repr(caught.value.errors()) + str(caught.value)
 
 
-def test_positional_settings_are_refused() -> None:
+def test_settings_given_by_position_are_rejected() -> None:
     with pytest.raises(ValidationError, match="valid dictionary"):
         GatewayLogs.model_validate("a-management-token")
 
@@ -503,7 +495,7 @@ UNIFIED: dict[str, Any] = {"routing": "unified", "cloudflare_api_token": "the-mo
         ),
     ],
 )
-def test_a_models_logs_are_where_its_requests_go(
+def test_logs_of_a_model_are_those_of_its_gateway(
     settings: dict[str, Any],
     expected: tuple[str | None, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -513,7 +505,7 @@ def test_a_models_logs_are_where_its_requests_go(
     assert followed(**settings) == dict(zip(names, expected, strict=True))
 
 
-def test_no_other_credential_of_a_model_is_taken_and_any_setting_can_be_given() -> None:
+def test_logs_of_a_model_use_none_of_its_other_credentials() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", account_id=ACCOUNT, gateway_id="mine", **NATIVE
     )
@@ -523,7 +515,7 @@ def test_no_other_credential_of_a_model_is_taken_and_any_setting_can_be_given() 
     assert GatewayLogs.of(llm, **settings) == GatewayLogs(**settings)
 
 
-def test_behind_a_custom_domain_the_gateway_must_be_named() -> None:
+def test_custom_domain_needs_an_explicit_gateway() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", account_id=ACCOUNT, base_url="https://ai.example.com/x", **NATIVE
     )
@@ -531,7 +523,9 @@ def test_behind_a_custom_domain_the_gateway_must_be_named() -> None:
         GatewayLogs.of(llm, api_token="t")
 
 
-def test_requests_without_a_gateway_are_in_the_default_one(gw: LocalGateway, call: Call) -> None:
+def test_default_gateway_has_the_logs_of_requests_without_a_gateway(
+    gw: LocalGateway, call: Call
+) -> None:
     llm = gw.chat_model(routing="unified", gateway_id=None)
     message = llm.invoke("Hi")
     logs = GatewayLogs.of(llm)
@@ -545,13 +539,13 @@ def run(code: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_package_and_its_model_load_neither_the_logs_nor_the_sdk() -> None:
+def test_imports_of_the_package_load_neither_the_logs_nor_the_sdk() -> None:
     names = "{'cloudflare', 'langchain_cf_deepseek.logs', 'langchain_cf_deepseek._logs_api'}"
     loading = "from langchain_cf_deepseek import ChatCloudflareDeepSeek, CFDeepSeekError"
     assert run(f"{loading}; import sys; print({names} & set(sys.modules))") == "set()\n"
 
 
-def test_without_the_extra_the_way_to_install_it_is_said() -> None:
+def test_missing_logs_extra_names_what_to_install() -> None:
     blocked = "import sys; sys.modules['cloudflare'] = None; import langchain_cf_deepseek.logs"
     assert run(blocked).endswith(
         "ImportError: The gateway's logs need more packages: "

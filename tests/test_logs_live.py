@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-async def test_feedback_on_a_real_answer_is_in_its_log() -> None:
+async def test_feedback_on_a_real_message_is_in_its_log() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", gateway=GatewayOptions(metadata={"test": "live"}), **_SETTINGS
     )

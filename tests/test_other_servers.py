@@ -28,7 +28,7 @@ def _sent_back(gw: LocalGateway, path: str, message: Any, **settings: Any) -> di
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_reasoning_under_the_word_of_other_servers_is_reasoning_and_goes_back_under_it(
+def test_reasoning_under_another_key_is_read_and_sent_back_under_it(
     gw: LocalGateway, path: str, version: str
 ) -> None:
     """https://github.com/vllm-project/router/issues/115"""
@@ -52,14 +52,14 @@ def test_reasoning_under_the_word_of_other_servers_is_reasoning_and_goes_back_un
     }
 
 
-def test_reasoning_under_both_words_is_read_once(gw: LocalGateway, path: str) -> None:
+def test_reasoning_under_both_keys_is_read_once(gw: LocalGateway, path: str) -> None:
     whole = completion(content="Hi.", reasoning="Greet.", reasoning_content="Greet.")
     message = _answer(gw, path, whole)
     assert message.additional_kwargs == {"reasoning_content": "Greet."}
     assert _sent_back(gw, path, message)["reasoning_content"] == "Greet."
 
 
-def test_reasoning_that_is_no_text_is_kept_as_an_unknown_key(gw: LocalGateway, path: str) -> None:
+def test_reasoning_that_is_not_text_is_kept_as_an_unknown_key(gw: LocalGateway, path: str) -> None:
     details = [{"type": "reasoning.text", "text": "Greet.", "index": 0}]
     message = _answer(gw, path, completion(content="Hi.", reasoning={"x": 1}, details=details))
     assert message.additional_kwargs == {"deepseek": {"reasoning": {"x": 1}, "details": details}}
@@ -86,7 +86,7 @@ def test_content_as_a_json_number_or_boolean_is_text(
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (False, "false"), (42, "42")])
-def test_a_whole_answer_that_is_a_number_is_text(
+def test_content_of_a_completion_that_is_a_number_is_text(
     gw: LocalGateway, path: str, value: Any, text: str
 ) -> None:
     assert _answer(gw, path, completion(content=value)).content == text
@@ -139,7 +139,7 @@ USAGES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("usage", USAGES)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_usage_is_the_last_that_came_and_counted_once(
+def test_usage_is_the_last_received_and_counted_once(
     gw: LocalGateway, stream_path: str, usage: str, version: str
 ) -> None:
     """https://github.com/cloudflare/ai/issues/651"""
@@ -167,7 +167,7 @@ IN_PIECES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("is_in_pieces", [False, True])
-def test_content_as_blocks_keeps_all_of_them_and_goes_back_unchanged(
+def test_content_blocks_are_all_kept_and_sent_back_unchanged(
     gw: LocalGateway, path: str, version: str, *, is_in_pieces: bool
 ) -> None:
     whole = completion(content=SEARCH, reasoning_content="Look.")
@@ -182,14 +182,14 @@ def test_content_as_blocks_keeps_all_of_them_and_goes_back_unchanged(
     assert sent == {"role": "assistant", "content": blocks, "reasoning_content": "Look."}
 
 
-def test_text_that_came_as_blocks_goes_back_as_blocks(gw: LocalGateway, path: str) -> None:
+def test_content_text_blocks_are_sent_back_as_blocks(gw: LocalGateway, path: str) -> None:
     blocks = [{"type": "text", "text": "He"}, {"type": "text", "text": "llo"}]
     message = _answer(gw, path, completion(content=blocks))
     assert message.text == "Hello"
     assert _sent_back(gw, path, message)["content"] == blocks
 
 
-def test_an_answer_that_langchain_wrote_as_blocks_goes_back_as_text(
+def test_content_blocks_made_by_langchain_are_sent_back_as_text(
     gw: LocalGateway, path: str
 ) -> None:
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
@@ -200,7 +200,7 @@ def test_an_answer_that_langchain_wrote_as_blocks_goes_back_as_text(
     assert (sent["content"], sent["reasoning_content"]) == ("Hi.", "Greet.")
 
 
-def test_reasoning_under_another_word_is_sent_under_deepseeks_too_where_it_is_checked(
+def test_reasoning_under_another_key_is_also_sent_under_deepseeks_where_it_is_checked(
     gw: LocalGateway, path: str
 ) -> None:
     """A thread may go from one server to the other in the middle of a tool loop."""
@@ -212,7 +212,9 @@ def test_reasoning_under_another_word_is_sent_under_deepseeks_too_where_it_is_ch
     assert (turn["reasoning"], turn["reasoning_content"]) == ("Look.", "Look.")
 
 
-def test_blocks_that_do_not_fit_together_are_all_kept(gw: LocalGateway, stream_path: str) -> None:
+def test_content_blocks_that_cannot_be_merged_are_all_kept(
+    gw: LocalGateway, stream_path: str
+) -> None:
     deltas = [
         {"content": [{"type": "score", "value": 0.5, "index": 0}]},
         {"content": [{"type": "score", "value": 0.7, "index": 0}]},
@@ -226,13 +228,13 @@ def test_blocks_that_do_not_fit_together_are_all_kept(gw: LocalGateway, stream_p
     ]
 
 
-def test_text_may_come_as_text_and_as_blocks(gw: LocalGateway, stream_path: str) -> None:
+def test_content_can_mix_text_and_blocks(gw: LocalGateway, stream_path: str) -> None:
     deltas = [{"content": "He"}, {"content": ["l", {"type": "text", "text": "lo"}]}]
     message = _answer(gw, stream_path, completion(), *deltas)
     assert message.text == "Hello"
 
 
-def test_unknown_keys_are_added_up_as_langchain_adds_content_up(
+def test_unknown_keys_are_merged_as_langchain_merges_content(
     gw: LocalGateway, stream_path: str
 ) -> None:
     deltas = [
@@ -263,7 +265,7 @@ def test_unknown_keys_are_added_up_as_langchain_adds_content_up(
         (["\ude00a"], "\ufffda"),
     ],
 )
-def test_halves_of_a_character_meet_and_one_alone_does_no_harm(
+def test_surrogate_halves_are_joined_and_a_single_one_is_replaced(
     gw: LocalGateway, path: str, key: str, halves: list[str], text: str
 ) -> None:
     """https://github.com/lobehub/lobehub/issues/15086"""
@@ -279,12 +281,12 @@ def _one(key: str, value: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, [[1]], [{"a": 1}], [None]])
-def test_content_of_no_known_kind_is_an_error(gw: LocalGateway, path: str, content: Any) -> None:
+def test_content_of_an_unknown_type_is_an_error(gw: LocalGateway, path: str, content: Any) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="not of the shape"):
         _answer(gw, path, completion(content=content))
 
 
-def test_a_block_alone_is_content(gw: LocalGateway, path: str) -> None:
+def test_content_can_be_a_single_block(gw: LocalGateway, path: str) -> None:
     message = _answer(gw, path, completion(content={"type": "text", "text": "Hi"}))
     assert message.text == "Hi"
     assert json.loads(json.dumps(_sent_back(gw, path, message)["content"])) in (
@@ -293,7 +295,7 @@ def test_a_block_alone_is_content(gw: LocalGateway, path: str) -> None:
     )
 
 
-def test_usage_between_two_ends_of_a_stream_counts(gw: LocalGateway, stream_path: str) -> None:
+def test_usage_between_finish_and_done_is_counted(gw: LocalGateway, stream_path: str) -> None:
     events = [delta(content="Hello"), {**delta("stop", content=""), "usage": _usage(7, 3)}]
     late: list[Any] = [
         {**delta("stop", content=" never"), "usage": USAGE},

@@ -79,7 +79,7 @@ def test_construction_opens_no_socket_and_starts_no_thread(life_of_a_process: li
     assert life_of_a_process[0] == "100 [] 1"
 
 
-def test_nothing_is_left_open_when_loops_end_and_the_interpreter_exits(
+def test_process_leaves_nothing_open_when_loops_end_and_the_interpreter_exits(
     life_of_a_process: list[str],
 ) -> None:
     # `_run` has seen that the process warned of nothing.
@@ -95,7 +95,7 @@ def test_construction_builds_no_client(gw: LocalGateway) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_used_model_works_in_forked_and_spawned_processes(
+def test_forked_and_spawned_processes_can_use_a_used_model(
     gw: LocalGateway, tmp_path: Path
 ) -> None:
     script = tmp_path / "processes.py"

@@ -60,7 +60,7 @@ def _leaks(gw: LocalGateway, *told: object) -> list[str]:
     return [secret for secret in secrets if any(secret in text for text in texts)]
 
 
-def test_no_form_of_a_model_holds_a_secret(gw: LocalGateway) -> None:
+def test_secrets_are_in_no_representation_of_a_model(gw: LocalGateway) -> None:
     llm = _secretive(gw)
     llm.invoke("Hello", extra_headers=CALL_SECRET)
     forms: dict[str, object] = {
@@ -122,7 +122,7 @@ FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
 @pytest.mark.parametrize(
     ("failure", "bound"), [(None, True), (None, False), *((name, False) for name in FAILURES)]
 )
-def test_callbacks_and_tracers_are_told_no_secret(
+def test_secrets_are_not_passed_to_callbacks_and_tracers(
     gw: LocalGateway, ask: Ask, failure: str | None, bound: bool
 ) -> None:
     recorder, tracer = _Recorder(), RunTracer()
@@ -142,7 +142,7 @@ def test_callbacks_and_tracers_are_told_no_secret(
     assert {name: _leaks(gw, what) for name, what in told.items()} == dict.fromkeys(told, NONE)
 
 
-def test_a_hit_of_the_gateways_cache_is_visible_in_tracing(gw: LocalGateway, ask: Ask) -> None:
+def test_tracing_shows_a_hit_of_the_gateways_cache(gw: LocalGateway, ask: Ask) -> None:
     tracer = RunTracer()
     llm = gw.chat_model(gateway={"cache_ttl": 60})
     for _ in range(2):
@@ -184,7 +184,7 @@ def _failed(gw: LocalGateway, ask: Ask, failure: str) -> dict[str, BaseException
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_error_shows_a_secret(gw: LocalGateway, ask: Ask, failure: str) -> None:
+def test_secrets_are_not_shown_by_errors(gw: LocalGateway, ask: Ask, failure: str) -> None:
     errors = _failed(gw, ask, failure)
     told: dict[str, tuple[object, ...]] = {
         name: (str(error), repr(error), repr(vars(error)), getattr(error, "__notes__", []))
@@ -198,7 +198,7 @@ def test_no_error_shows_a_secret(gw: LocalGateway, ask: Ask, failure: str) -> No
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_cause_of_an_error_holds_a_request_with_a_secret(
+def test_secrets_are_in_no_request_held_by_the_cause_of_an_error(
     gw: LocalGateway, ask: Ask, failure: str
 ) -> None:
     errors = _failed(gw, ask, failure)
@@ -207,7 +207,7 @@ def test_no_cause_of_an_error_holds_a_request_with_a_secret(
 
 
 @pytest.mark.parametrize("failure", [None, *FAILURES])
-def test_no_log_line_holds_a_secret(
+def test_secrets_are_in_no_log_line(
     gw: LocalGateway,
     ask: Ask,
     failure: str | None,
@@ -232,7 +232,7 @@ def test_no_log_line_holds_a_secret(
     assert [line for line in lines if _leaks(gw, *line)] == []
 
 
-def test_langchains_cache_holds_no_secret(gw: LocalGateway) -> None:
+def test_secrets_are_not_in_langchains_cache(gw: LocalGateway) -> None:
     cache = InMemoryCache()
     llm = _secretive(gw, cache=cache)
     for path in ("invoke", "ainvoke"):

@@ -30,7 +30,9 @@ def _revive(gw: LocalGateway) -> dict[str, Any]:
 
 @BETA
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_a_dumped_model_is_loaded_equal_and_works(gw: LocalGateway, ask: Ask, routing: Any) -> None:
+def test_serialized_model_is_loaded_equal_and_works(
+    gw: LocalGateway, ask: Ask, routing: Any
+) -> None:
     llm = gw.chat_model(routing=routing)
     ask(llm, "Hello")
     original = sent_settings(gw)
@@ -47,7 +49,7 @@ def test_a_dumped_model_is_loaded_equal_and_works(gw: LocalGateway, ask: Ask, ro
 
 @BETA
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_each_setting_survives_dumping_and_loading(gw: LocalGateway, setting: str) -> None:
+def test_serialized_settings_survive_loading(gw: LocalGateway, setting: str) -> None:
     llm = gw.chat_model(**{setting: SETTINGS[setting]})
     loaded = loads(dumps(llm), **_revive(gw))
     assert dict(loaded) == dict(llm)
@@ -55,7 +57,7 @@ def test_each_setting_survives_dumping_and_loading(gw: LocalGateway, setting: st
 
 
 @BETA
-def test_a_loaded_model_takes_its_secrets_from_the_environment(
+def test_serialized_model_reads_its_secrets_from_the_environment(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = dumps(gw.chat_model())

@@ -34,7 +34,7 @@ def _damaged(gw: LocalGateway, path: str, fault: Fault, **settings: Any) -> erro
 
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("then", ["cut", "reset", "bad_json"])
-def test_a_stream_that_breaks_off_is_no_answer_but_keeps_its_text(
+def test_stream_that_breaks_off_is_an_error_with_its_text(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
     """ChatOpenAI and ChatDeepSeek take the first of these for a full answer."""
@@ -49,7 +49,7 @@ def test_a_stream_that_breaks_off_is_no_answer_but_keeps_its_text(
 
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("then", ["cut", "reset"])
-def test_a_stream_that_breaks_before_its_first_event_is_no_answer(
+def test_stream_that_breaks_before_its_first_event_is_an_error(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
     error = _damaged(gw, path, Fault(then=then, after_chunks=0))
@@ -65,7 +65,7 @@ def test_a_stream_that_breaks_before_its_first_event_is_no_answer(
         ("content_filter", errors.CFDeepSeekContentBlockedError),
     ],
 )
-def test_a_finish_that_says_failure_is_an_error(
+def test_finish_reason_of_a_failure_is_an_error(
     gw: LocalGateway, ask: Ask, finish: str, kind: type[errors.CFDeepSeekError]
 ) -> None:
     gw.reply(content=TEXT, reasoning="Counting.")
@@ -90,7 +90,7 @@ def completion(**message: Any) -> dict[str, Any]:
     }
 
 
-def test_a_whole_answer_in_the_place_of_a_stream_is_read(gw: LocalGateway, ask: Ask) -> None:
+def test_completion_instead_of_a_stream_is_read(gw: LocalGateway, ask: Ask) -> None:
     """The gateway answers so when guardrails are on."""
     gw.fault(body=completion(content="Hello.", reasoning_content="Greet."))
     message = ask(gw.chat_model(), "Hi")
@@ -100,7 +100,7 @@ def test_a_whole_answer_in_the_place_of_a_stream_is_read(gw: LocalGateway, ask: 
     assert message.response_metadata["finish_reason"] == "stop"
 
 
-def test_tool_calls_in_the_place_of_a_stream_are_read(gw: LocalGateway, ask: Ask) -> None:
+def test_tool_calls_instead_of_a_stream_are_read(gw: LocalGateway, ask: Ask) -> None:
     calls = [
         {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
         {"id": "b", "type": "function", "function": {"name": "f", "arguments": '{"x": 2}'}},
@@ -113,14 +113,14 @@ def test_tool_calls_in_the_place_of_a_stream_are_read(gw: LocalGateway, ask: Ask
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_an_event_stream_under_another_content_type_is_read(gw: LocalGateway, path: str) -> None:
+def test_event_stream_with_another_content_type_is_read(gw: LocalGateway, path: str) -> None:
     gw.reply(content=TEXT)
     gw.fault(content_type="application/octet-stream")
     assert PATHS[path](gw.chat_model(), "Count").content == TEXT
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_bytes_may_be_split_anywhere(gw: LocalGateway, ask: Ask, size: int) -> None:
+def test_stream_bytes_can_be_split_anywhere(gw: LocalGateway, ask: Ask, size: int) -> None:
     gw.reply(content="größer 空 🌊", reasoning="ü")
     gw.fault(split=size)
     message = ask(gw.chat_model(), "Count")
@@ -128,7 +128,7 @@ def test_bytes_may_be_split_anywhere(gw: LocalGateway, ask: Ask, size: int) -> N
     assert message.additional_kwargs == {"reasoning_content": "ü"}
 
 
-def test_keep_alives_before_an_answer_are_passed_over(ask: Ask) -> None:
+def test_keep_alives_before_a_response_are_ignored(ask: Ask) -> None:
     with LocalGateway(keep_alive=5) as gw:
         gw.reply(content=TEXT)
         assert ask(gw.chat_model(), "Count").content == TEXT
@@ -136,7 +136,7 @@ def test_keep_alives_before_an_answer_are_passed_over(ask: Ask) -> None:
 
 @pytest.mark.parametrize("path", STREAMS)
 @pytest.mark.parametrize("then", ["stall", "keep_alive"])
-def test_silence_in_an_answer_is_a_timeout_even_behind_keep_alives(
+def test_silence_in_a_stream_is_a_timeout_even_with_keep_alives(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
     begun = time.monotonic()
@@ -150,7 +150,7 @@ def test_silence_in_an_answer_is_a_timeout_even_behind_keep_alives(
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_keep_alives_before_the_first_event_are_no_silence(gw: LocalGateway, path: str) -> None:
+def test_keep_alives_before_the_first_event_are_not_silence(gw: LocalGateway, path: str) -> None:
     """DeepSeek queues a request for up to ten minutes, and says so by keep-alives."""
     gw.reply(content=TEXT)
     gw.fault(then="keep_alive", after_chunks=0, seconds=1)
@@ -158,14 +158,14 @@ def test_keep_alives_before_the_first_event_are_no_silence(gw: LocalGateway, pat
 
 
 @pytest.mark.parametrize("timeout", [None, 0])
-def test_the_bound_on_silence_can_be_taken_away(gw: LocalGateway, timeout: float | None) -> None:
+def test_silence_bound_can_be_disabled(gw: LocalGateway, timeout: float | None) -> None:
     gw.reply(content=TEXT)
     gw.fault(then="stall", after_chunks=3, seconds=0.2)
     llm = gw.chat_model(stream_chunk_timeout=timeout)
     assert PATHS["stream"](llm, "Count").content == TEXT
 
 
-def test_an_answer_without_a_token_is_an_error(gw: LocalGateway, ask: Ask) -> None:
+def test_empty_completion_is_an_error(gw: LocalGateway, ask: Ask) -> None:
     body = completion(content="")
     body["usage"]["completion_tokens"] = 0
     gw.fault(body=body)
@@ -174,19 +174,19 @@ def test_an_answer_without_a_token_is_an_error(gw: LocalGateway, ask: Ask) -> No
     assert caught.value.is_retryable
 
 
-def test_an_answer_ended_at_once_by_a_stop_word_is_no_error(gw: LocalGateway, ask: Ask) -> None:
+def test_empty_completion_ended_by_a_stop_word_is_returned(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(body=completion(content=""))
     assert ask(gw.chat_model(), "Hi", stop=["x"]).content == ""
 
 
-def test_white_space_in_json_mode_is_an_error(gw: LocalGateway, ask: Ask) -> None:
+def test_json_mode_with_only_white_space_is_an_error(gw: LocalGateway, ask: Ask) -> None:
     """https://api-docs.deepseek.com/guides/json_mode: the content may come back empty."""
     gw.fault(body=completion(content="    \n  "))
     with pytest.raises(errors.CFDeepSeekEmptyResponseError, match="JSON mode"):
         ask(gw.chat_model(), "JSON", response_format={"type": "json_object"})
 
 
-def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway, ask: Ask) -> None:
+def test_tool_call_markup_is_never_returned_as_text(gw: LocalGateway, ask: Ask) -> None:
     """https://github.com/anomalyco/opencode/issues/34676"""
     markup = "<\N{FULLWIDTH VERTICAL LINE}DSML\N{FULLWIDTH VERTICAL LINE}function_calls>"
     tools = [{"type": "function", "function": {"name": "f"}}]
@@ -199,7 +199,7 @@ def test_the_markup_of_a_tool_call_is_never_shown_as_an_answer(gw: LocalGateway,
 
 @pytest.mark.parametrize("arguments", ['{"a": 1', '{"a": 1}{"b": 2}', "[1]", '"x"', "nonsense"])
 @pytest.mark.parametrize("finish", ["tool_calls", "length"])
-def test_a_tool_call_with_broken_arguments_is_an_error(
+def test_tool_call_with_malformed_arguments_is_an_error(
     gw: LocalGateway, ask: Ask, arguments: str, finish: str
 ) -> None:
     """LangChain would complete half-written arguments of a stream by guess, and run the tool."""
@@ -212,12 +212,12 @@ def test_a_tool_call_with_broken_arguments_is_an_error(
     assert ("max_tokens" in caught.value.hint) is (finish == "length")
 
 
-def test_a_tool_call_without_arguments_has_none(gw: LocalGateway, ask: Ask) -> None:
+def test_tool_call_without_arguments_has_none(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(body=completion(content="", tool_calls=[tool_call("", id="a")]))
     assert ask(gw.chat_model(), "Hi").tool_calls[0]["args"] == {}
 
 
-def test_tool_calls_announced_and_not_made_are_an_error(gw: LocalGateway, ask: Ask) -> None:
+def test_tool_calls_announced_but_missing_are_an_error(gw: LocalGateway, ask: Ask) -> None:
     body = completion(content="")
     body["choices"][0]["finish_reason"] = "tool_calls"
     gw.fault(body=body)
@@ -230,7 +230,7 @@ def _delta(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> None:
+def test_tool_call_pieces_need_no_index(gw: LocalGateway, path: str) -> None:
     pieces = [
         _delta({"tool_calls": [tool_call('{"x"', id="a")]}),
         _delta({"tool_calls": [{"function": {"arguments": ": 1}"}}]}),
@@ -242,7 +242,7 @@ def test_pieces_of_a_tool_call_need_no_index(gw: LocalGateway, path: str) -> Non
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_what_a_server_says_twice_is_not_doubled(gw: LocalGateway, path: str) -> None:
+def test_repeated_fields_of_a_stream_are_not_doubled(gw: LocalGateway, path: str) -> None:
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     gw.fault(
         **event_stream(
@@ -261,7 +261,7 @@ def test_what_a_server_says_twice_is_not_doubled(gw: LocalGateway, path: str) ->
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_only_the_first_choice_counts(gw: LocalGateway, path: str) -> None:
+def test_choices_after_the_first_are_ignored(gw: LocalGateway, path: str) -> None:
     other = {"index": 1, "delta": {"content": "other"}, "finish_reason": "stop"}
     first = {"index": 0, "delta": {"content": "first"}, "finish_reason": "stop"}
     gw.fault(**event_stream({"choices": [other]}, {"choices": [other, first]}))
@@ -295,7 +295,7 @@ def test_json_of_another_shape_is_a_typed_error(
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_what_comes_after_done_does_not_count(gw: LocalGateway, path: str) -> None:
+def test_events_after_done_are_ignored(gw: LocalGateway, path: str) -> None:
     event = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
     events = f"data: {json.dumps(event)}\n\n"
     gw.fault(
@@ -306,13 +306,15 @@ def test_what_comes_after_done_does_not_count(gw: LocalGateway, path: str) -> No
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_a_stream_without_done_counts_once_its_finish_came(gw: LocalGateway, path: str) -> None:
+def test_stream_without_done_is_complete_after_its_finish_reason(
+    gw: LocalGateway, path: str
+) -> None:
     event = {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}
     gw.fault(body=f"data: {json.dumps(event)}", content_type="text/event-stream")
     assert PATHS[path](gw.chat_model(), "Hi").content == "a"
 
 
-def test_the_first_chunk_is_handed_on_before_the_rest_comes(gw: LocalGateway) -> None:
+def test_first_chunk_is_yielded_before_the_rest_arrives(gw: LocalGateway) -> None:
     gw.reply(content=TEXT)
     gw.fault(then="stall", after_chunks=1, seconds=0.5)
     begun = time.monotonic()

@@ -25,7 +25,7 @@ def _pieces(*pieces: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("ids", [[None, None], ["", ""], ["a", "a"], [None, "a"], [7, "7"]])
 @pytest.mark.parametrize("is_absent", [False, True])
-def test_a_call_without_an_id_of_its_own_gets_one_and_can_be_sent_back(
+def test_tool_call_without_a_unique_id_gets_one_and_can_be_sent_back(
     gw: LocalGateway, path: str, ids: list[Any], *, is_absent: bool
 ) -> None:
     calls = [tool_call('{"x": 1}', id=ids[0]), tool_call('{"x": 2}', id=ids[1])]
@@ -46,7 +46,7 @@ def test_a_call_without_an_id_of_its_own_gets_one_and_can_be_sent_back(
     assert [call["id"] for call in sent] == made
 
 
-def test_an_agent_goes_on_after_calls_without_ids(gw: LocalGateway) -> None:
+def test_tool_calls_without_ids_do_not_stop_an_agent(gw: LocalGateway) -> None:
     """Its tools ran, and the run then failed: a result needs the id of its call."""
 
     def f(x: int) -> str:
@@ -63,13 +63,13 @@ def test_an_agent_goes_on_after_calls_without_ids(gw: LocalGateway) -> None:
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_a_call_without_a_name_is_an_error(gw: LocalGateway, path: str, name: Any) -> None:
+def test_tool_call_without_a_name_is_an_error(gw: LocalGateway, path: str, name: Any) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="a tool call has no name"):
         _made(gw, path, [tool_call(name=name, id="a")])
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_a_generated_id_is_the_same_on_all_chunks_of_its_call(
+def test_tool_call_id_that_is_generated_is_the_same_on_all_chunks(
     gw: LocalGateway, stream_path: str, version: str
 ) -> None:
     deltas = _pieces(
@@ -184,7 +184,7 @@ PIECES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("pieces", PIECES)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_pieces_of_two_calls_become_two_calls(
+def test_tool_call_pieces_of_two_calls_become_two_calls(
     gw: LocalGateway, stream_path: str, pieces: str, version: str
 ) -> None:
     """Ollama, Workers AI and OpenRouter stream several calls under one index."""
@@ -193,7 +193,7 @@ def test_pieces_of_two_calls_become_two_calls(
     assert len({call["id"] for call in calls}) == 2
 
 
-def test_the_place_in_the_list_tells_calls_of_a_whole_response_apart(
+def test_tool_calls_of_a_completion_are_distinguished_by_their_position(
     gw: LocalGateway, path: str
 ) -> None:
     calls = [tool_call('{"x": 1}', id="a", index=0), tool_call('{"x": 1}', id="a", index=0)]
@@ -218,7 +218,7 @@ def test_the_place_in_the_list_tells_calls_of_a_whole_response_apart(
     ],
 )
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_arguments_are_read_as_langchain_reads_them(
+def test_tool_call_arguments_are_parsed_as_langchain_parses_them(
     gw: LocalGateway, path: str, arguments: Any, args: Any, version: str
 ) -> None:
     (call,) = _made(gw, path, [tool_call(arguments, id="a")], output_version=version)
@@ -226,7 +226,9 @@ def test_arguments_are_read_as_langchain_reads_them(
 
 
 @pytest.mark.parametrize("text", ["null", " ", '{"x": 1}'])
-def test_arguments_may_come_letter_by_letter(gw: LocalGateway, stream_path: str, text: str) -> None:
+def test_tool_call_arguments_can_arrive_letter_by_letter(
+    gw: LocalGateway, stream_path: str, text: str
+) -> None:
     first = tool_call("", id="a", index=0)
     pieces = [{"index": 0, "function": {"arguments": letter}} for letter in text]
     (call,) = _made(gw, stream_path, [], *_pieces(first, *pieces))
@@ -234,7 +236,9 @@ def test_arguments_may_come_letter_by_letter(gw: LocalGateway, stream_path: str,
 
 
 @pytest.mark.parametrize("arguments", ['{"x": 1', "[1]", "true", [1], '{"x": 1}}', "nul", True])
-def test_broken_arguments_are_an_error(gw: LocalGateway, path: str, arguments: Any) -> None:
+def test_tool_call_arguments_that_are_malformed_are_an_error(
+    gw: LocalGateway, path: str, arguments: Any
+) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="are not a JSON object") as caught:
         _made(gw, path, [tool_call(arguments, id="a")])
     assert caught.value.is_retryable
@@ -242,7 +246,7 @@ def test_broken_arguments_are_an_error(gw: LocalGateway, path: str, arguments: A
     assert len(caught.value.raw_message.invalid_tool_calls) == 1
 
 
-def test_a_call_in_the_form_of_functions_is_a_call(gw: LocalGateway, path: str) -> None:
+def test_tool_call_in_the_function_call_format_is_read(gw: LocalGateway, path: str) -> None:
     function = {"name": "f", "arguments": '{"x": 1}'}
     serve(gw, path, completion("stop", content=None, function_call=function))
     (call,) = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).tool_calls
@@ -250,7 +254,7 @@ def test_a_call_in_the_form_of_functions_is_a_call(gw: LocalGateway, path: str) 
 
 
 @pytest.mark.parametrize("last", [{}, {"content": ""}])
-def test_a_whole_message_behind_its_deltas_adds_nothing(
+def test_message_after_its_deltas_adds_nothing(
     gw: LocalGateway, stream_path: str, last: dict[str, Any]
 ) -> None:
     message = {"content": "Hi.", "tool_calls": [tool_call('{"x": 1}', id="a")]}

@@ -329,7 +329,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_set_up_is_told_by_its_cause(name: str, doctor: Doctor) -> None:
+def test_doctor_names_the_cause_of_a_failing_setup(name: str, doctor: Doctor) -> None:
     broken = BROKEN[name]
     with LocalGateway(**CREDENTIALS | broken.gateway) as gateway:
         if broken.fault:
@@ -342,7 +342,9 @@ def test_a_broken_set_up_is_told_by_its_cause(name: str, doctor: Doctor) -> None
         assert doctor(variables, *broken.arguments) == (1, broken.expected)
 
 
-def test_a_cut_stream_fails_alone(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_truncated_stream_fails_only_the_streaming_check(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
     gateway.fault(AFTER_THE_FIRST)
     gateway.fault(then="cut")
     found = (
@@ -358,7 +360,7 @@ def test_a_cut_stream_fails_alone(gateway: LocalGateway, doctor: Doctor) -> None
     )
 
 
-def test_a_repeated_request_that_fails_is_a_failure_of_the_cache_check(
+def test_failed_repeated_request_fails_the_cache_check(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     gateway.fault(split=1000)
@@ -374,7 +376,7 @@ def test_a_repeated_request_that_fails_is_a_failure_of_the_cache_check(
     )
 
 
-def test_a_process_of_its_own_prints_the_same_and_ends_with_the_status(
+def test_doctor_as_a_process_prints_the_report_and_exits_with_its_status(
     gateway: LocalGateway,
 ) -> None:
     done = run(gateway.environment() | {"CF_AIG_TOKEN": WRONG_TOKEN})

@@ -28,7 +28,7 @@ TO_THE_HOST = "Check host and port of `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL
 TO_THE_PROXY = "Check the proxy settings of this machine (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
 
 
-def test_a_port_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_a_closed_port(gateway: LocalGateway, doctor: Doctor) -> None:
     variables = gateway.environment()
     gateway.stop()
     assert doctor(variables) == (
@@ -37,7 +37,7 @@ def test_a_port_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doc
     )
 
 
-def test_a_host_that_dns_does_not_know_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_an_unknown_host(gateway: LocalGateway, doctor: Doctor) -> None:
     base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": "https://gateway.invalid/deepseek"}
     assert doctor(gateway.environment() | base_url) == (
         1,
@@ -66,7 +66,7 @@ def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
             thread.join()
 
 
-def test_a_port_that_does_not_speak_tls_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_a_port_without_tls(gateway: LocalGateway, doctor: Doctor) -> None:
     with answering(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
@@ -86,7 +86,7 @@ def tls_context(host: str, directory: Path) -> ssl.SSLContext:
     return context
 
 
-def test_a_certificate_that_is_not_trusted_is_told(
+def test_host_check_reports_an_untrusted_certificate(
     gateway: LocalGateway, doctor: Doctor, tmp_path: Path
 ) -> None:
     context = tls_context("localhost", tmp_path)
@@ -104,7 +104,7 @@ def test_a_certificate_that_is_not_trusted_is_told(
     )
 
 
-def test_a_connection_that_breaks_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_a_broken_connection(gateway: LocalGateway, doctor: Doctor) -> None:
     with answering(lambda connection: connection.recv(10_000)) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"http://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
@@ -115,7 +115,7 @@ def test_a_connection_that_breaks_is_told(gateway: LocalGateway, doctor: Doctor)
     )
 
 
-def test_a_host_that_keeps_silent_is_told(
+def test_host_check_reports_a_silent_host(
     gateway: LocalGateway, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "_SILENCE_SECONDS", 0.05)
@@ -140,7 +140,7 @@ def proxied(gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY") -> 
     }
 
 
-def test_a_proxy_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_proxy_with_a_closed_port_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     with answering(socket.socket.close) as port:
         pass
     assert doctor(proxied(gateway, port)) == (
@@ -149,7 +149,7 @@ def test_a_proxy_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Do
     )
 
 
-def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_proxy_that_refuses_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     def refuse(connection: socket.socket) -> None:
         connection.recv(10_000)
         connection.sendall(b"HTTP/1.1 407 Log in\r\ncontent-length: 0\r\n\r\n")
@@ -162,7 +162,7 @@ def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> 
     )
 
 
-def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_proxy_of_an_unknown_scheme_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     proxy = {"HTTPS_PROXY": "socks9://proxy.invalid"}
     assert doctor(proxied(gateway, 0) | proxy) == (
         1,
@@ -174,7 +174,7 @@ def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Docto
     )
 
 
-def test_a_proxy_that_lets_through_is_shown_without_its_password(
+def test_proxy_that_works_is_shown_without_its_password(
     gateway: LocalGateway, tmp_path: Path
 ) -> None:
     context = tls_context("gateway.invalid", tmp_path)

@@ -32,7 +32,7 @@ HOSTILE = {
 @pytest.mark.parametrize("routing", WELL_ON)
 @pytest.mark.parametrize("status", [200, 302, 401, 402, 500, "in a stream"])
 @pytest.mark.parametrize("body", HOSTILE)
-def test_an_answer_that_echoes_the_credentials_does_not_get_them_printed(
+def test_credentials_echoed_by_a_response_are_not_printed(
     body: str, status: int | str, routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     headers = {"cf-aig-log-id": ECHO, "cf-aig-cache-status": ECHO, "location": f"/{KEY}"}
@@ -48,7 +48,7 @@ def test_an_answer_that_echoes_the_credentials_does_not_get_them_printed(
     assert printed.startswith(f"check         outcome  found\nsettings      ok       {routing} ")
 
 
-def test_a_model_from_a_hostile_answer_cannot_write_lines_of_its_own(
+def test_model_name_from_a_response_cannot_add_lines_to_the_report(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     gateway.fault(body={**WHOLE_ANSWER, "model": "x\n\nAll is well."}, times=None)

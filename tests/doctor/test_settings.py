@@ -161,7 +161,7 @@ NO_CREDENTIAL = (
         ),
     ],
 )
-def test_settings_that_make_no_model_stop_everything(
+def test_settings_that_no_model_accepts_skip_all_other_checks(
     variables: dict[str, str | None], shown: str, change: str, doctor: Doctor
 ) -> None:
     assert doctor(variables) == (1, stopped("settings", shown, change, log=False))

@@ -27,14 +27,14 @@ from tests.doctor.expected_output import (
 
 
 @pytest.mark.parametrize("routing", WELL_ON)
-def test_a_set_up_that_works_is_well(
+def test_working_setup_passes_every_check(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     assert doctor(gateway.environment(routing)) == (0, report(WELL_ON[routing]))
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
-def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
+def test_stored_key_is_distinguished_from_a_key_that_is_sent(
     routing: Routing, doctor: Doctor
 ) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
@@ -53,7 +53,7 @@ def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
         assert doctor(variables) == (0, report(expected))
 
 
-def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -> None:
+def test_stored_key_on_unified_is_read_from_the_response(doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
         expected = WELL_ON["unified"] | {
             "DeepSeek key": ("ok", "none is sent; the one stored in the gateway (BYOK) is accepted")
@@ -61,7 +61,7 @@ def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -
         assert doctor(gateway.environment("unified")) == (0, report(expected))
 
 
-def test_what_goes_over_the_wire_is_four_small_requests_of_which_two_cost_nothing(
+def test_doctor_sends_four_small_requests_of_which_two_cost_nothing(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     doctor(gateway.environment())
@@ -139,7 +139,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
         ),
     ],
 )
-def test_what_is_not_as_it_could_be_is_a_warning(
+def test_warnings_do_not_fail_the_setup(
     faults: list[Fault], verdicts: Verdicts, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     for fault in faults:
@@ -148,14 +148,14 @@ def test_what_is_not_as_it_could_be_is_a_warning(
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
-def test_a_gateway_that_asks_for_no_token_is_a_warning(token: str | None, doctor: Doctor) -> None:
+def test_gateway_without_authentication_is_a_warning(token: str | None, doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, authenticated=False) as gateway:
         variables = gateway.environment() | {"CF_AIG_TOKEN": token}
         before = WELL if token else NO_TOKEN_SET
         assert doctor(variables) == (0, report(before | {"gateway": ASKS_FOR_NONE}))
 
 
-def test_the_routing_of_the_command_line_beats_the_environment(
+def test_routing_of_the_command_line_overrides_the_environment(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     variables = gateway.environment("unified") | {"CLOUDFLARE_AI_GATEWAY_ROUTING": "compat"}
@@ -166,14 +166,14 @@ def test_the_routing_of_the_command_line_beats_the_environment(
     )
 
 
-def test_a_model_served_under_another_name_is_shown_with_it(
+def test_model_served_under_another_name_is_shown_with_it(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     expected = WELL | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
     assert doctor(gateway.environment(), "--model", "deepseek-chat") == (0, report(expected))
 
 
-def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
+def test_dynamic_route_is_requested_without_the_thinking_parameter(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     expected = WELL_ON["compat"] | {
@@ -188,7 +188,7 @@ def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
     }
 
 
-def test_the_printed_table_is_aligned(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_printed_table_is_aligned(gateway: LocalGateway, doctor: Doctor) -> None:
     _, printed = doctor(gateway.environment() | {"DEEPSEEK_API_KEY": WRONG_KEY})
     assert (
         printed
@@ -225,7 +225,7 @@ def as_json(verdicts: Verdicts, **changes: str) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("routing", WELL_ON)
-def test_json_is_one_object_with_the_same_facts(
+def test_json_report_is_one_object_with_the_same_results(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     status, printed = doctor(gateway.environment(routing), "--json")
@@ -236,7 +236,9 @@ def test_json_is_one_object_with_the_same_facts(
     assert printed.count("\n") == 1
 
 
-def test_json_of_a_broken_set_up_says_what_to_change(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_json_report_of_a_failing_setup_says_what_to_change(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
     gateway.fault(AFTER_THE_FIRST)
     gateway.fault(status=503, body="")
     status, printed = doctor(gateway.environment(), "--json")
@@ -253,7 +255,7 @@ def test_json_of_a_broken_set_up_says_what_to_change(gateway: LocalGateway, doct
 
 
 @pytest.mark.parametrize("routing", [None, *WELL_ON])
-def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
+def test_local_option_ignores_the_environment_and_passes_every_check(
     routing: Routing | None, doctor: Doctor
 ) -> None:
     arguments = ["--routing", routing] if routing else []
@@ -267,7 +269,7 @@ def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
     assert doctor(variables, "--local", *arguments) == (0, report(verdicts, closing))
 
 
-def test_json_says_that_the_gateway_is_local(doctor: Doctor) -> None:
+def test_json_report_says_that_the_gateway_is_local(doctor: Doctor) -> None:
     status, printed = doctor({}, "--local", "--json")
     assert (status, json.loads(printed)) == (
         0,

@@ -46,7 +46,7 @@ _NAMES_THE_CULPRIT = re.compile(r"messages\[\d+\]|`[\w.\[\]]+`|prefix completion
 
 
 @given(models, histories, any_parameters)
-def test_a_request_is_one_that_deepseek_takes_or_is_refused_by_name(
+def test_request_is_valid_for_deepseek_or_rejected_by_name(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any]
 ) -> None:
     memory.sent.clear()
@@ -98,7 +98,7 @@ def _refusal_of(call: Callable[[], Any]) -> Exception | None:
     histories,
     any_parameters,
 )
-def test_over_http_a_request_is_answered_or_refused_by_name_on_every_path(
+def test_request_over_http_is_answered_or_rejected_by_name_on_every_path(
     running_gateway: LocalGateway,
     path: str,
     routing: Any,
@@ -162,9 +162,7 @@ def _sent(*messages: BaseMessage, **parameters: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_message_of_another_model_loses_nothing(
-    message: BaseMessage, wire: dict[str, Any]
-) -> None:
+def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict[str, Any]) -> None:
     assert _sent(message)["messages"] == [wire]
 
 
@@ -200,9 +198,7 @@ def test_a_message_of_another_model_loses_nothing(
         (ChatMessage(role="latest_reminder", content=["a", "b"]), "is one text"),
     ],
 )
-def test_a_message_that_would_lose_something_is_refused(
-    message: BaseMessage, complaint: str
-) -> None:
+def test_message_that_would_lose_content_is_rejected(message: BaseMessage, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         _sent(message)
 
@@ -249,7 +245,7 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
         ({"extra_body": {"x": _HOLDS_ITSELF}}, "cannot be sent"),
     ],
 )
-def test_a_parameter_that_deepseek_cannot_read_is_refused_by_name(
+def test_parameter_that_deepseek_cannot_read_is_rejected_by_name(
     parameters: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -257,23 +253,23 @@ def test_a_parameter_that_deepseek_cannot_read_is_refused_by_name(
     assert memory.sent == []
 
 
-def test_a_prefix_goes_without_tools() -> None:
+def test_prefix_is_sent_without_tools() -> None:
     prefix = AIMessage("The", additional_kwargs={"prefix": True})
     with pytest.raises(ValueError, match="prefix completion goes without `tools`"):
         _sent(HumanMessage("Hi"), prefix, tools=[{"type": "function", "function": {"name": "f"}}])
 
 
-def test_only_the_last_message_can_be_a_prefix() -> None:
+def test_prefix_must_be_the_last_message() -> None:
     prefix = AIMessage("The", additional_kwargs={"prefix": True})
     with pytest.raises(ValueError, match=r"messages\[0\]: only the last message can be a `prefix`"):
         _sent(prefix, HumanMessage("Hi"))
 
 
-def test_a_model_of_none_in_a_call_is_the_models_own() -> None:
+def test_model_none_in_a_call_means_the_configured_model() -> None:
     assert _sent(HumanMessage("Hi"), model=None)["model"] == "deepseek-flash"
 
 
-def test_a_bare_schema_as_response_format_goes_into_the_system_text() -> None:
+def test_response_format_with_a_bare_schema_goes_into_the_system_message() -> None:
     body = _sent(HumanMessage("Hi"), response_format={"type": "object", "title": "Joke"})
     assert body["response_format"] == {"type": "json_object"}
     assert body["messages"][0] == {
@@ -283,7 +279,7 @@ def test_a_bare_schema_as_response_format_goes_into_the_system_text() -> None:
     }
 
 
-def test_gemini_keeps_a_call_in_two_places_and_it_goes_out_once() -> None:
+def test_tool_call_that_gemini_stores_twice_is_sent_once() -> None:
     message = AIMessage(
         "",
         additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}},

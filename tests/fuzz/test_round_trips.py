@@ -71,7 +71,7 @@ def _answers_and_events(draw: st.DrawFn) -> tuple[Answer, list[dict[str, Any]]]:
 
 @share(1 / 5)
 @given(_answers_and_events())
-def test_an_answer_goes_back_the_same_whatever_it_went_through(
+def test_completion_is_sent_back_unchanged_after_any_round_trip(
     said: tuple[Answer, list[dict[str, Any]]],
 ) -> None:
     answer, events = said
@@ -103,7 +103,7 @@ def test_an_answer_goes_back_the_same_whatever_it_went_through(
                 assert _sent_back(travel(form)) == body, (version, journey)
 
 
-def test_half_a_surrogate_pair_in_arguments_goes_back_as_the_model_wrote_it() -> None:
+def test_surrogate_half_in_arguments_is_sent_back_as_the_model_wrote_it() -> None:
     call = {"id": "a", "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'}}
     choice = {"message": {"content": "", "tool_calls": [call]}, "finish_reason": "tool_calls"}
     memory.pieces = [to_bytes({"choices": [choice]})]
