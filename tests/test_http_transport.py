@@ -269,12 +269,21 @@ def test_header_that_is_invalid_in_mail_is_accepted() -> None:
         assert model.invoke("Hi").text == "Short waves"
 
 
-@pytest.mark.parametrize("url", ["http://[::1]", "http://127.0.0.1"])
-def test_url_without_a_port_uses_the_default_port_of_its_scheme(url: str) -> None:
-    with _model(url) as model, pytest.raises(errors.CFDeepSeekConnectionError) as caught:
-        model.invoke("Hi")  # nobody is there, but it is no name to look up
-    assert caught.value.__cause__ is not None
-    assert not isinstance(caught.value.__cause__.__cause__, socket.gaierror)
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_url_without_a_port_uses_the_default_port_of_its_scheme(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[tuple[str, int]] = []
+
+    def refuse(address: tuple[str, int], *_: Any, **__: Any) -> None:
+        addresses.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    with _model(url) as model, pytest.raises(errors.CFDeepSeekConnectionError):
+        model.invoke("Hi")
+    assert addresses == [(host, 80)]
 
 
 def test_invalid_host_name_is_a_connection_error() -> None:

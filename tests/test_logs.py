@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek.local import LocalGateway, Routing
 from langchain_cf_deepseek.logs import GatewayLogs
-from tests.conftest import ACCOUNT, Ask
+from tests.conftest import ACCOUNT, Ask, closed_port
 from tests.subprocesses import run_python
 
 Call = Callable[..., Any]
@@ -345,9 +345,10 @@ def test_log_failure_raises_a_typed_error(
 
 def test_closed_port_is_a_connection_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
-    logs = GatewayLogs(**SETTINGS, base_url="http://127.0.0.1:9/client/v4")
-    with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
-        call(logs, "get", LOG_ID)
+    with closed_port() as port:
+        logs = GatewayLogs(**SETTINGS, base_url=f"http://127.0.0.1:{port}/client/v4")
+        with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
+            call(logs, "get", LOG_ID)
     assert "Check `base_url` (CLOUDFLARE_BASE_URL)" in str(caught.value)
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
