@@ -1,4 +1,4 @@
-"""Model settings to copy and dump, and what a request shows of them."""
+"""Model settings to copy and serialize, and the parts of a request that show them."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ HEADERS_OF_THE_CONNECTION = {"host", "content-length", "accept-encoding", "conne
 
 
 def sent_settings(gw: LocalGateway) -> dict[str, Any]:
-    """The last request: all that a setting of the model can change."""
+    """Return everything in the last request that a setting of the model can change."""
     request = gw.requests[-1]
     headers = {
         name: text

@@ -91,7 +91,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
 
 
 def exported(lines: str) -> dict[str, str]:
-    """What a shell makes of `export NAME=value` lines."""
+    """Return the variables that `export NAME=value` lines set in a shell."""
     words = [shlex.split(line) for line in lines.splitlines()]
     assert [word[0] for word in words] == ["export"] * len(words)
     return dict(word[1].split("=", 1) for word in words)

@@ -1,4 +1,4 @@
-"""What is refused before sending is a `CFDeepSeekInvalidRequestError`, which nobody retries."""
+"""Invalid input raises a `CFDeepSeekInvalidRequestError` before sending, and is not retried."""
 
 import json
 import math

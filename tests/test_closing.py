@@ -53,7 +53,7 @@ def _outcome(error: BaseException | None) -> str:
 
 
 ENDS_AT_ONCE = {"answer", "CFDeepSeekConnectionError", "CFDeepSeekIncompleteStreamError"}
-"""What may become of a call under way when its model is closed: no waiting for a timeout."""
+"""The outcomes of a call in flight when its model is closed; none waits for a timeout."""
 
 
 def test_close_leaves_no_call_of_another_thread_hanging(gw: LocalGateway) -> None:

@@ -1,4 +1,4 @@
-"""A response is a valid completion or a typed error: cut, leaked, failed and empty ones."""
+"""A response is a valid completion or a typed error: truncated, leaked, failed and empty ones."""
 
 import json
 import pickle
@@ -35,7 +35,7 @@ def _error(gw: LocalGateway, path: str, **kwargs: Any) -> errors.CFDeepSeekError
 _call = partial(tool_call, name="get_weather", id="a")
 
 
-# Cut by the limit.
+# Truncated by the limit.
 
 
 @pytest.mark.parametrize("arguments", ["", " ", "null", "{", '{"path": "/ho', "[]", "1"])
@@ -43,7 +43,7 @@ _call = partial(tool_call, name="get_weather", id="a")
 def test_tool_call_truncated_by_the_limit_is_an_error_with_usage_and_message(
     gw: LocalGateway, path: str, arguments: str, others: list[Any]
 ) -> None:
-    """DeepSeek writes a call without arguments as `{}`, so an empty text is a cut call."""
+    """DeepSeek writes a call without arguments as `{}`, so an empty text is a truncated call."""
     calls = [*others, _call(arguments, name="wipe")]
     serve(gw, path, completion("length", content="Wiping.", tool_calls=calls))
     error = _error(gw, path, tools=TOOLS)
@@ -184,7 +184,7 @@ def test_forced_tool_call_answered_in_text_is_an_error_with_the_text(
     assert error.partial == "I would rather not."
 
 
-# Calls that leak as text.
+# Tool calls that leak as text.
 
 INVOKE = f'<{BAR}DSML{BAR}invoke name="get_weather">\n'
 LEAKS = {

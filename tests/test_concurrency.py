@@ -13,7 +13,7 @@ QUESTIONS = [f"Question number {number}" for number in range(16)]
 
 
 def _pretended(gw: LocalGateway) -> list[str]:
-    """What the pretend model says to each question, asked one after another."""
+    """Return the simulated model's answers to the questions, asked one after another."""
     llm = gw.chat_model(thinking="disabled")
     return [str(llm.invoke(question).content) for question in QUESTIONS]
 
@@ -26,7 +26,7 @@ def test_threads_share_one_model_on_every_path(gw: LocalGateway, ask: Ask) -> No
 
 
 class _YieldingLoop(asyncio.SelectorEventLoop):
-    """Lets another thread run wherever somebody looks whether the loop is closed."""
+    """Lets another thread run whenever `is_closed` is called."""
 
     def is_closed(self) -> bool:
         time.sleep(0.0001)

@@ -109,7 +109,7 @@ def test_async_calls_reuse_the_connections_of_earlier_calls(relay: Relay) -> Non
 
 
 class _LateTimer(threading.Timer):
-    """Comes when nobody waits any more, as on a machine that has much to do."""
+    """Fires after it was cancelled, as on a busy machine."""
 
     def start(self) -> None:
         pass
@@ -143,7 +143,7 @@ def test_consecutive_async_calls_use_one_connection_of_their_loop(relay: Relay) 
 
 
 async def _hear(reader: asyncio.StreamReader) -> bool:
-    """Read one request; return whether it is for a stream."""
+    """Read one request and return whether it asks for a stream."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
     length = int(head.partition(b"content-length:")[2].split()[0])
     return b'"stream":true' in (await reader.readexactly(length)).replace(b" ", b"")
@@ -152,7 +152,7 @@ async def _hear(reader: asyncio.StreamReader) -> bool:
 def test_drain_bound_of_an_async_stream_interrupts_no_closing_of_other_connections(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The end of a stream is when connections are closed that a server gave up."""
+    """Connections that a server closed are cleaned up at the end of a stream."""
     monkeypatch.setattr(stream_module, "_DRAIN_SECONDS", 0)
     choice = {"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}
     whole = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()

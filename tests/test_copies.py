@@ -86,7 +86,7 @@ def test_chain_with_a_used_model_can_be_pickled(gw: LocalGateway, chain: str) ->
     assert len(gw.requests) == 2
 
 
-# Settings of the base model; what is changed; what is then different on the wire.
+# Settings of the original; the change; the difference in the request.
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "model": ({}, {"model_name": "deepseek-v4-pro"}, {"model": "deepseek-v4-pro"}),
     "api_key": ({}, {"api_key": SecretStr("other")}, {"authorization": "Bearer other"}),
@@ -168,7 +168,7 @@ def test_changed_copy_of_a_used_model_sends_the_change_and_leaves_the_original(
         change = {"base_url": change["base_url"].format(url=gw.url)}
     ask(llm, "Hello")
     original = sent_settings(gw)
-    # The gateway knows neither the other credentials nor the other addresses.
+    # The gateway rejects the other credentials and addresses.
     with suppress(CFDeepSeekError):
         ask(CHANGING[way](llm, change), "Hello")
     changed = sent_settings(gw)

@@ -1,4 +1,4 @@
-"""What the docstrings say is so: their code runs, and prints what they show."""
+"""The code of the docstrings runs and prints what they show."""
 
 import ast
 import re
@@ -40,7 +40,7 @@ def test_docstring_code_prints_what_the_docstring_shows(
         monkeypatch.setenv(variable, value)
     names: dict[str, object] = {}
     if name.startswith("local/"):
-        # Among themselves they do without imports and a gateway of their own.
+        # The docstrings share their imports and gateway.
         names |= {public: getattr(local, public) for public in local.__all__} | {"gateway": gw}
     for block in blocks(DOCUMENTED[name], "python"):
         out = repeatable(printed(block, names, name))

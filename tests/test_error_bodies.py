@@ -1,4 +1,4 @@
-"""Error bodies of every shape and state are read alike, whole or as an event of a stream."""
+"""Error bodies of every shape are parsed alike, as a response or as an event of a stream."""
 
 import gzip
 import pickle
@@ -25,7 +25,7 @@ _EDGE_TEXT = (
     "asked."
 )
 
-# Body, and what it becomes: class, code, message; `None`: any.
+# Body, and the error it gives: class, code, message; `None`: any.
 SHAPES: dict[str, tuple[Any, str, Any, str | None]] = {
     "the gateway's": (
         {
@@ -508,7 +508,7 @@ def test_rejected_service_token_of_access_is_named_in_the_hint(gw: LocalGateway,
 
 @contextmanager
 def _untrusted_server() -> Iterator[tuple[int, list[Any]]]:
-    """A TLS server whose certificate nobody trusts: its port, and the connections it got."""
+    """Run a TLS server with an untrusted certificate; yield its port and its connections."""
     got: list[Any] = []
 
     class Server(HTTPServer):

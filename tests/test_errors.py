@@ -1,4 +1,4 @@
-"""Every failure that Cloudflare and DeepSeek document becomes the right class, with a way out."""
+"""Every failure that Cloudflare and DeepSeek document raises the right class, with a hint."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ from langchain_cf_deepseek.local import (
 )
 from tests.conftest import PATHS, Ask
 
-# The three families each class belongs to: ours, the SDK's, LangChain's.
+# The classes of the SDK and of LangChain that each class belongs to.
 FAMILIES = {
     "Authentication": (openai.AuthenticationError, core.ModelAuthenticationError),
     "PermissionDenied": (openai.PermissionDeniedError, core.ModelPermissionDeniedError),
@@ -44,7 +44,7 @@ TOO_LONG = "context_length_exceeded"
 
 ACCESS = "`CF-Access-Client-Id` and `CF-Access-Client-Secret` in `default_headers`"
 
-# What each known failure becomes: class, origin, code, what the hint must name.
+# What each known failure raises: class, origin, code, what the hint must name.
 EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "gateway-unknown": ("InvalidRequest", "gateway", 2001, "CLOUDFLARE_GATEWAY_ID"),
     "provider-unknown": ("InvalidRequest", "gateway", 2008, "`model`"),
@@ -125,7 +125,7 @@ EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "access-page": ("Authentication", "cloudflare-edge", None, ACCESS),
 }
 
-# Beside those: DeepSeek's own, and answers that are none. Fault, and the same as above.
+# Further errors of DeepSeek, and responses that are no completion: fault, then as above.
 MORE: dict[str, tuple[Fault, str, str, Any, str]] = {
     "no such URI": (
         rest_error(7000, 400, "No route for that URI"),

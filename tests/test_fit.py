@@ -1,4 +1,4 @@
-"""The model in LangChain's own machinery: configuration, tracing, graphs, middleware."""
+"""The model in LangChain's configuration, tracing, graphs and middleware."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ AT_ONCE = 3
 
 
 class _Started(BaseCallbackHandler):
-    """Keeps what is told of the start of a run."""
+    """Records the arguments of the start of a run."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -70,7 +70,7 @@ def test_run_tags_metadata_and_name_reach_callbacks_and_are_never_sent(
 
 
 class _Meeting(BaseCallbackHandler):
-    """Lets runs go on only when `AT_ONCE` of them are under way, and counts them."""
+    """Holds runs until `AT_ONCE` of them have started, and counts them."""
 
     def __init__(self) -> None:
         self._all_here = threading.Barrier(AT_ONCE, timeout=10)
@@ -119,7 +119,7 @@ def test_batch_returns_typed_errors_with_return_exceptions(
 
 
 class _LangSmith(ThreadingHTTPServer):
-    """Takes what a tracer sends, as LangSmith would."""
+    """Receives the runs that a tracer sends to LangSmith."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _LangSmithHandler)
@@ -141,7 +141,7 @@ class _LangSmithHandler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

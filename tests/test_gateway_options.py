@@ -1,4 +1,4 @@
-"""What the gateway is asked to do goes out whole, is checked before sending, and is answered."""
+"""Gateway options are checked and sent as headers, and gateway metadata is read back."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from langchain_cf_deepseek.gateway import parse_gateway_headers
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
 
-# Each option: a value, the header that says it, and the text of that header.
+# Each option: a value, its header, and the text of that header.
 OPTIONS: dict[str, tuple[Any, str, str]] = {
     "skip_cache": (True, "cf-aig-skip-cache", "true"),
     "cache_ttl": (3600, "cf-aig-cache-ttl", "3600"),
@@ -68,7 +68,7 @@ EVERY_HEADER = {header: text for _, header, text in OPTIONS.values()}
 
 
 def _sent(gw: LocalGateway) -> list[dict[str, str]]:
-    """What each request asked of the gateway."""
+    """Return the option headers of each request."""
     return [
         {
             name: text
@@ -89,7 +89,7 @@ def _configured(gw: LocalGateway, options: Any) -> tuple[Runnable[Any, Any], dic
     return configurable.with_config(configurable={"gateway": options}), {}
 
 
-# Each way to give options: who is asked, with which arguments of the call.
+# Each way to give options: the runnable, and the arguments of the call.
 Way = Callable[[LocalGateway, dict[str, Any]], tuple[Any, dict[str, Any]]]
 WAYS: dict[str, Way] = {
     "construction": lambda gw, options: (gw.chat_model(gateway=options), {}),
@@ -276,7 +276,7 @@ def _no_hex(digits: int) -> str:
     return f"Value error, must be {digits} hexadecimal digits, not all of them 0"
 
 
-# Options that Cloudflare would drop, cut or misread; where the complaint points, and what it says.
+# Options that Cloudflare would drop, truncate or misread; the location and text of the error.
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
     "sixth entry": ({"metadata": SIX}, ("metadata",), TOO_MANY),
     "null": ({"metadata": {"team": None}}, ("metadata",), _no_entry("team")),
@@ -493,7 +493,7 @@ def test_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) ->
     with pytest.warns(UserWarning, match="byok_alias") as caught:
         ask(llm, "Hello", gateway={"byok_alias": "production"})
     assert [str(warning.message) for warning in caught] == [BYOK_IGNORED]
-    # Warnings are errors here: a second one would fail these.
+    # Warnings are errors in tests: a second one would fail these.
     ask(llm, "Hello", gateway={"byok_alias": "production"})
     ask(llm.with_gateway(byok_alias="other"), "Hello")
 

@@ -1,4 +1,4 @@
-"""What a gateway enforces reaches the user rightly: as answers, as facts, as typed errors."""
+"""Rules of a gateway reach the caller as completions, gateway metadata and typed errors."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ Ruled = Callable[..., LocalGateway]
 
 @pytest.fixture
 def ruled() -> Iterator[Ruled]:
-    """Start a gateway with rules of its own."""
+    """Start a gateway with its own rules."""
     with ExitStack() as running:
         yield lambda **rules: running.enter_context(LocalGateway(rules=Rules(**rules)))
 
@@ -53,7 +53,7 @@ ANSWERS = {
 
 
 def said(message: AIMessage) -> dict[str, Any]:
-    """All of an answer that two requests have in common."""
+    """Return the parts of a message that do not differ between requests."""
     metadata = message.response_metadata
     return {
         "content": message.content,

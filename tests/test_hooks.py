@@ -1,4 +1,4 @@
-"""The hooks that others use: what subclasses, agents and counters expect of a chat model."""
+"""The hooks of a chat model that subclasses, agents and token counters use."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ WORKERS_AI = "@cf/deepseek-ai/deepseek-v4-flash-0731"
 
 
 class _WithHook(ChatCloudflareDeepSeek):
-    """A subclass as there are many of langchain-openai's base."""
+    """A subclass like many of langchain-openai's base class."""
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         payload = super()._get_request_payload(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Connections: how they are shared, and that an answer is the same whatever library reads it."""
+"""HTTP clients: which library they use, and that each reads a response alike."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def _head(content_type: str, **headers: str) -> bytes:
 
 @contextmanager
 def _server(*answers: bytes, reset: bool = False) -> Iterator[str]:
-    """Answer each connection with one of `answers`, and end it hard if `reset`."""
+    """Respond to each connection with one of `answers`, and reset it if `reset`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -117,7 +117,7 @@ def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, path:
     with _server(_head("application/json", content_length=str(len(answer))) + answer) as url:
         monkeypatch.setenv("HTTP_PROXY", url)
         monkeypatch.setenv("HTTPS_PROXY", url)
-        # A proxy gets CONNECT for https, which this one answers like a server that it is not.
+        # For https a proxy receives CONNECT, which this server does not support.
         with pytest.raises(errors.CFDeepSeekConnectionError):
             PATHS[path](_model("https://gateway.example/deepseek"), "Hello")
 
@@ -244,6 +244,6 @@ with LocalGateway() as gateway:
 
 
 def test_event_loops_closed_by_hand_log_nothing() -> None:
-    """Jobs of Flask and Celery run so: aiohttp logged each of their sessions as not closed."""
+    """Flask and Celery jobs do this: aiohttp logged each of their sessions as not closed."""
     ended = run_python("-c", _CLOSES_ITS_LOOPS)
     assert (ended.stdout, ended.stderr) == ("6 * 7 = 42\n" * 3, "")

@@ -1,4 +1,4 @@
-"""Sync calls on a socket: what a server may do, and what becomes of its connections."""
+"""Sync calls on a socket: what a server can do, and how its connections end."""
 
 import gc
 import os
@@ -166,7 +166,7 @@ def test_abandoned_stream_can_be_closed_by_the_garbage_collector_at_any_moment()
         next(chunks)
 
         def end() -> None:
-            # In a thread that is just handing out a connection.
+            # In a thread that is acquiring a connection.
             with (
                 model._transport._clients.lend(None) as client,
                 client._transport._pool._optional_thread_lock,
@@ -197,7 +197,7 @@ def test_abandoned_stream_closes_its_connection() -> None:
         cycle.append(cycle)
         del cycle
         gc.collect()
-        # The rest of the first answer is not for the second call.
+        # The second call must not read the rest of the first response.
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
         assert server.accepted == 2
 
@@ -219,7 +219,7 @@ def test_truncated_error_response_leaves_no_connection(path: str) -> None:
         ended.set()
 
     with _server(serve) as server, _model(server.url, timeout=0.3) as model:
-        # The status is known, whatever becomes of the body.
+        # The status is known even if the body cannot be read.
         with pytest.raises(errors.CFDeepSeekAPIError) as caught:
             model.invoke("Hi") if path == "invoke" else next(model.stream("Hi"))
         assert caught.value.status_code == 503
@@ -367,7 +367,7 @@ with model._transport._clients.lend(None) as client:
 if child:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 else:
-    # Another thread of the parent held the lock, so that nobody lets go of it here.
+    # Another thread of the parent held the lock, so that the child never releases it.
     client._transport._pool._optional_thread_lock.__enter__()
     print(model.invoke("Hi").text)
 """

@@ -44,7 +44,7 @@ def test_llm_cache_does_not_share_completions_between_different_models(
     }
     llm = gw.chat_model(cache=cache)
     ask(llm, "Hello")
-    # Made after the first call, which left its mark on the model.
+    # Created after the first call, which set private attributes of the model.
     changed = {
         "model_copy": llm.model_copy(update=change),
         "deep model_copy": llm.model_copy(update=change, deep=True),

@@ -1,4 +1,4 @@
-"""Five hundred streams at once over a provider that fails: the right answer or a typed error."""
+"""Five hundred concurrent streams with faults: each gives its completion or a typed error."""
 
 import asyncio
 import threading
@@ -30,9 +30,9 @@ ENDS = {
     "busy": "CFDeepSeekAPIError",
     "limited": "CFDeepSeekRateLimitError",
 }
-"""What an attempt ends in, by the fault that strikes it."""
+"""The outcome of an attempt, by its fault."""
 
-# Of different lengths, so that no two streams with neighbouring numbers look alike.
+# Different lengths, so that streams with neighbouring numbers differ.
 QUESTIONS: dict[str, dict[str, Any]] = {
     f"What is {number:03}?": {"max_tokens": 12 + number % 7} for number in range(STREAMS)
 }
@@ -41,7 +41,7 @@ Outcome = AIMessageChunk | CFDeepSeekError
 
 
 class _AllAtOnce:
-    """Holds every stream behind its first chunk until all have come there, or have failed."""
+    """Holds every stream after its first chunk until all have arrived there or failed."""
 
     def __init__(self, release: Callable[[], None]) -> None:
         self._release = release
@@ -116,7 +116,7 @@ def _enough_open_files() -> None:
 
 
 def _struck(gw: LocalGateway) -> dict[str, list[str]]:
-    """What the gateway did to each attempt of each stream: the same faults, ordered once more."""
+    """Return the fault of each attempt of each stream, from a second queue of the same faults."""
     queue = FaultQueue()
     for fault in FAULTS.values():
         queue.add(fault)
@@ -129,7 +129,7 @@ def _struck(gw: LocalGateway) -> dict[str, list[str]]:
 
 
 def _due(attempts: list[str]) -> str:
-    """What a stream must end in after the faults that struck its attempts."""
+    """Return the outcome that a stream must have after the faults of its attempts."""
     *before, last = attempts
     if not set(before) <= {"busy", "limited"} or len(before) > MAX_RETRIES:
         return "fewer attempts"

@@ -1,4 +1,4 @@
-"""The log of an answer, found by its message: feedback, cost, bodies, waiting, and what fails."""
+"""The log of a message: feedback, cost, bodies, waiting and errors."""
 
 import asyncio
 import gc
@@ -36,7 +36,7 @@ LOG_ID = "01a20531-56b7-7d4c-930b-481ebb0a040d"
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Call:
-    """Call a method of `GatewayLogs`, or its twin in an event loop of its own."""
+    """Return a function that calls a method of `GatewayLogs` or its async twin."""
 
     def ask(logs: GatewayLogs, method: str, *args: Any, **kwargs: Any) -> Any:
         if request.param == "sync":
@@ -261,11 +261,11 @@ class _Canned(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Stub(HTTPServer):
-    """Answers every request alike."""
+    """Responds to every request alike."""
 
     answer: tuple[int, str, bytes] = (200, "text/plain", b"")
 
@@ -387,7 +387,7 @@ def test_logs_object_serves_many_event_loops_tasks_and_processes(gw: LocalGatewa
     for _ in range(2):
         assert asyncio.run(several()) == [log_id(message)] * 5
     assert logs.get(message).id == log_id(message)
-    # What was left open would warn now.
+    # Anything left open would warn now.
     gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""Feedback on a real answer in a real gateway, where credentials are set.
+"""Feedback on a real message in a real gateway, where credentials are set.
 
 Set CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_GATEWAY_ID, DEEPSEEK_API_KEY or CF_AIG_TOKEN, and
 CLOUDFLARE_API_TOKEN to a token with the permissions AI Gateway Read and Edit; then run this file.

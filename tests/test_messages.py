@@ -1,4 +1,4 @@
-"""Every message LangChain can express goes to DeepSeek in its form, or is refused by name."""
+"""Every LangChain message is sent in DeepSeek's format, or rejected by name."""
 
 import re
 from typing import Any

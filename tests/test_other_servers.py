@@ -1,4 +1,4 @@
-"""Servers of another dialect than DeepSeek's: Workers AI, vLLM, OpenRouter, any upstream."""
+"""Servers that deviate from DeepSeek's format: Workers AI, vLLM, OpenRouter, any upstream."""
 
 import json
 from typing import Any
@@ -20,8 +20,8 @@ def _answer(gw: LocalGateway, path: str, whole: Any, *deltas: Any, **settings: A
 
 
 def _sent_back(gw: LocalGateway, path: str, message: Any, **settings: Any) -> dict[str, Any]:
-    """Return the assistant turn that `message` becomes on the wire."""
-    serve(gw, path, completion(content="ok"))  # DeepSeek's own checks do not know these turns
+    """Return the assistant message that is sent for `message`."""
+    serve(gw, path, completion(content="ok"))  # DeepSeek's own checks reject these turns
     PATHS[path](gw.chat_model(**settings), [HumanMessage("Hi"), message, HumanMessage("Go on")])
     (turn,) = [turn for turn in gw.requests[-1].body["messages"] if turn["role"] == "assistant"]
     return dict(turn)
@@ -80,7 +80,7 @@ def test_reasoning_that_is_not_text_is_kept_as_an_unknown_key(gw: LocalGateway, 
 def test_content_as_a_json_number_or_boolean_is_text(
     gw: LocalGateway, stream_path: str, values: list[Any], text: str
 ) -> None:
-    """Workers AI streams digits so."""
+    """Workers AI streams digits as numbers."""
     deltas = [{"content": value} for value in values]
     assert _answer(gw, stream_path, completion(), *deltas).content == text
 
@@ -203,7 +203,7 @@ def test_content_blocks_made_by_langchain_are_sent_back_as_text(
 def test_reasoning_under_another_key_is_also_sent_under_deepseeks_where_it_is_checked(
     gw: LocalGateway, path: str
 ) -> None:
-    """A thread may go from one server to the other in the middle of a tool loop."""
+    """A thread can move from one server to another in the middle of a tool loop."""
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     message = _answer(gw, path, completion("tool_calls", reasoning="Look.", tool_calls=calls))
     history = [HumanMessage("Hi"), message, ToolMessage("done", tool_call_id="a")]

@@ -1,4 +1,4 @@
-"""The same answer whichever way it is asked for: content, reasoning, tools, usage, facts."""
+"""Every path returns the same message: content, reasoning, tools, usage, gateway metadata."""
 
 import asyncio
 import base64
@@ -56,7 +56,7 @@ ANSWERS = {
 
 
 def _comparable(message: AIMessage) -> dict[str, Any]:
-    """All of a message that does not differ from request to request."""
+    """Return the parts of a message that do not differ between requests."""
     metadata = dict(message.response_metadata)
     assert metadata.pop("id")
     facts = dict(metadata.pop("cloudflare_gateway"))
@@ -85,7 +85,7 @@ def test_paths_return_the_same_message(gw: LocalGateway, routing: Any, answer: s
     for name, ask in PATHS.items():
         gw.reply(ANSWERS[answer])
         messages[name] = _comparable(ask(llm, "Tell me."))
-    # The JSON answers of the unified endpoint say whose key was used; its events do not.
+    # JSON responses of the unified endpoint say whose key was used; its events do not.
     sources = {
         name: message["cloudflare_gateway"].pop("key_source", None)
         for name, message in messages.items()
@@ -156,7 +156,7 @@ def test_usage_and_gateway_metadata_come_once_in_a_stream(usage_chunk: Any) -> N
 def test_model_name_is_on_the_first_and_last_chunk_and_once_in_the_sum(
     gw: LocalGateway, model: str
 ) -> None:
-    """Other classes say it with the finish, and LangChain's event streams read it at the start."""
+    """Other classes send it with the finish; LangChain's event streams read it at the start."""
     chunks = list(gw.chat_model(model=model).stream("Why is the sky blue?"))
     (closing,) = [chunk for chunk in chunks if "finish_reason" in chunk.response_metadata]
     assert chunks[0].response_metadata["model_name"] == model

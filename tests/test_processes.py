@@ -1,4 +1,4 @@
-"""What one process holds open, from construction to exit; and one model in several processes."""
+"""What a process keeps open from construction to exit, and one model in several processes."""
 
 import os
 from pathlib import Path
@@ -9,19 +9,19 @@ from langchain_cf_deepseek.local import LocalGateway
 from tests.subprocesses import run_python
 from tests.workload import count_http_clients
 
-# In development mode asyncio also complains of a slow machine.
+# In development mode asyncio also logs that a machine is slow.
 NO_WORD_OF_SPEED = "import logging; logging.getLogger('asyncio').setLevel(logging.ERROR)\n"
 
 
 def _run(gw: LocalGateway, script: str | Path) -> str:
-    """Run a script where every warning is an error and nothing may be left open."""
+    """Run a script in which every warning is an error and nothing must be left open."""
     program = ["-c", NO_WORD_OF_SPEED + script] if isinstance(script, str) else [str(script)]
     done = run_python("-X", "dev", "-W", "error", *program, env=gw.environment())
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-# One process for two tests: to start one takes longer than either.
+# One process serves two tests, because starting it takes longer than either.
 LIFE_OF_A_PROCESS = """
 import asyncio, sys, threading
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
@@ -82,7 +82,7 @@ def test_construction_opens_no_socket_and_starts_no_thread(life_of_a_process: li
 def test_process_leaves_nothing_open_when_loops_end_and_the_interpreter_exits(
     life_of_a_process: list[str],
 ) -> None:
-    # `_run` has seen that the process warned of nothing.
+    # `_run` has checked that the process raised no warning.
     assert life_of_a_process[1:] == ["done"]
 
 
@@ -117,7 +117,7 @@ if __name__ == "__main__":
     unfinished = llm.stream("Hello")
     first = next(unfinished)
 
-    # Parent and child go on with the same object, and the parent with its open stream.
+    # Parent and child continue with the same object, and the parent with its open stream.
     child = os.fork()
     same = [ask(llm) == answer, asyncio.run(aask(llm)) == answer, ask(llm) == answer]
     if not child:

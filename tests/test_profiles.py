@@ -1,4 +1,4 @@
-"""What the profile of each model says, by each of its names and on each way to it."""
+"""The profile of each model, by each of its names and on each routing."""
 
 import warnings
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""When a request is sent again: the schedule, without the waiting."""
+"""Which requests are retried, and after which delay; nothing waits here."""
 
 import asyncio
 import time
@@ -19,13 +19,13 @@ BUSY: dict[str, Any] = {"status": 503, "body": {"error": {"message": "Service is
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that calls would have slept, in order."""
+    """Replace the sleep of calls; return its seconds, in order."""
     slept: list[float] = []
 
     async def asleep(seconds: float) -> None:
         slept.append(seconds)
 
-    # Not the modules' own functions: the gateway sleeps too.
+    # Only the names of this module, because the gateway sleeps too.
     monkeypatch.setattr(transport, "time", SimpleNamespace(sleep=slept.append))
     monkeypatch.setattr(transport, "asyncio", SimpleNamespace(sleep=asleep))
     return slept

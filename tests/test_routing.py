@@ -1,4 +1,4 @@
-"""Where a request goes, what the model is called there, and which credentials leave the machine."""
+"""The URL of a request, the model name on the wire, and the credentials that are sent."""
 
 from typing import Any
 
@@ -366,7 +366,7 @@ def test_base_url_replaces_everything_before_chat_completions() -> None:
 
 
 def test_cloudflare_access_headers_of_the_caller_are_the_credential(gw: LocalGateway) -> None:
-    """On a custom domain Cloudflare Access takes the place of the gateway token."""
+    """On a custom domain Cloudflare Access can replace the gateway token."""
     llm = gw.chat_model(
         api_key=None,
         gateway_token=None,

@@ -1,4 +1,4 @@
-"""Schemas of tools go out as DeepSeek takes them; what strict mode has no form for goes loose."""
+"""Tool schemas are sent as DeepSeek accepts them; strict mode is dropped where unsupported."""
 
 import json
 import re

@@ -47,7 +47,7 @@ def _secretive(gw: LocalGateway, **kwargs: Any) -> ChatCloudflareDeepSeek:
 
 
 def _leaks(gw: LocalGateway, *told: object) -> list[str]:
-    """The secrets that can be read in `told`, as it is shown and as it is dumped to JSON."""
+    """Return the secrets that `values` show in `str`, `repr` and JSON."""
     texts = [str(told), repr(told), json.dumps(told, default=repr, skipkeys=True)]
     secrets = [
         gw.api_key,
@@ -84,7 +84,7 @@ def test_secrets_are_in_no_representation_of_a_model(gw: LocalGateway) -> None:
 
 
 class _Recorder(BaseCallbackHandler):
-    """Keeps everything that a callback is given."""
+    """Records everything that is passed to a callback."""
 
     def __init__(self) -> None:
         self.heard: dict[str, list[object]] = {}
@@ -105,7 +105,7 @@ class _Recorder(BaseCallbackHandler):
         self._hear("error", *args, **kwargs)
 
 
-# What goes wrong, and with which model.
+# The fault, and the settings of the model.
 FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
     "refused credential, echoed": (
         deepseek_error(401, "Your api key: local-deepseek-key is invalid"),
@@ -156,7 +156,7 @@ def test_tracing_shows_a_hit_of_the_gateways_cache(gw: LocalGateway, ask: Ask) -
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and all those that it came of."""
+    """Yield an error and all its causes."""
     if error is not None:
         yield error
         yield from _chain(error.__cause__)
@@ -165,14 +165,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _held_headers(error: BaseException) -> list[object]:
-    """The headers of every request and response that an error holds."""
+    """Return the headers of every request and response that an error holds."""
     held = list(vars(error).values())
     held += [value._request for value in held if getattr(value, "_request", None)]
     return [list(value.headers.raw) for value in held if hasattr(value, "headers")]
 
 
 def _failed(gw: LocalGateway, ask: Ask, failure: str) -> dict[str, BaseException]:
-    """The error of a failure, and all that it came of."""
+    """Return the error of a failure and all its causes."""
     fault, settings = FAILURES[failure]
     gw.fault(fault)
     with pytest.raises(CFDeepSeekError) as caught:
@@ -214,9 +214,9 @@ def test_secrets_are_in_no_log_line(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Ours say nothing of their own, so httpx's are heard: those behind a proxy.
+    # Direct connections log nothing, so those behind a proxy are tested.
     monkeypatch.setattr(clients, "_has_proxy", lambda: True)
-    # Below DEBUG, so that the HTTP library's trace of each header is heard too.
+    # Below DEBUG, so that the HTTP library's trace of each header is logged too.
     caplog.set_level(1)
     for name in ("openai", "httpx", "httpx2", "httpcore", "httpcore2", "h11", "langchain_core"):
         caplog.set_level(1, logger=name)

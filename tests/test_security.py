@@ -1,4 +1,4 @@
-"""Credentials leave over verified TLS, to the address that was set, and show in no complaint."""
+"""Credentials are sent only over verified TLS to the configured URL, and no error shows them."""
 
 import json
 import ssl
@@ -44,11 +44,11 @@ class _Answering(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(ANSWER).encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class TlsServer(HTTPServer):
-    """A server behind TLS; the certificate is good for one host name, if one trusts its issuer."""
+    """A TLS server whose certificate is valid for one host name, if its issuer is trusted."""
 
     def __init__(self, issuer: trustme.CA, name: str) -> None:
         super().__init__(("127.0.0.1", 0), _Answering)
@@ -96,7 +96,7 @@ OFF_ELSEWHERE = {
     "SSL_CERT_DIR": "",
     "SSL_CERT_FILE": "",
 }
-"""Variables that turn verification off for other clients, or look as if they did."""
+"""Variables that turn verification off for other clients, or seem to."""
 
 
 @pytest.mark.parametrize("variable", [None, *OFF_ELSEWHERE])

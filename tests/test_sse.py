@@ -1,4 +1,4 @@
-"""Server-sent events come out whole, however their bytes are split."""
+"""Server-sent events are decoded the same however their bytes are split."""
 
 import itertools
 import json

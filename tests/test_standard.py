@@ -1,4 +1,4 @@
-"""LangChain's own tests for chat models, whole, on both recommended routings.
+"""LangChain's own tests for chat models, all of them, on both recommended routings.
 
 They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentials of a routing set,
 `test_standard_live.py` runs the same against Cloudflare and DeepSeek.
@@ -90,7 +90,7 @@ class _IntegrationTests(ChatModelIntegrationTests):
 
     @pytest.fixture(autouse=True)
     def _picture_from_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The picture that some tests fetch, without the web; its content does not matter."""
+        """Replace the picture that some tests fetch from the web; its content does not matter."""
         picture = httpx.Response(200, content=PICTURE)
         monkeypatch.setattr(httpx, "get", lambda *_args, **_kwargs: picture)
 
@@ -132,7 +132,7 @@ class _IntegrationTests(ChatModelIntegrationTests):
         default_cassette_name: str,
         model: BaseChatModel,
     ) -> Iterator[str]:
-        """Record the call of the test, since the gateway is at another port in each run."""
+        """Record the call of the test, because the port of the gateway differs in each run."""
         if not request.node.get_closest_marker("vcr"):
             yield str(tmp_path)
             return

@@ -1,4 +1,4 @@
-"""A stream counts as an answer only when it is one; whatever else comes is a typed error."""
+"""A stream is a complete and valid completion, or a typed error."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ WHOLE = ["invoke", "ainvoke"]
 
 
 def _damaged(gw: LocalGateway, path: str, fault: Fault, **settings: Any) -> errors.CFDeepSeekError:
-    """Ask for an answer that `fault` strikes; return the error."""
+    """Inject `fault` into a request and return the error."""
     gw.reply(content=TEXT, reasoning="Counting.")
     gw.fault(fault)
     with pytest.raises(errors.CFDeepSeekError) as caught:
@@ -37,7 +37,7 @@ def _damaged(gw: LocalGateway, path: str, fault: Fault, **settings: Any) -> erro
 def test_stream_that_breaks_off_is_an_error_with_its_text(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
-    """ChatOpenAI and ChatDeepSeek take the first of these for a full answer."""
+    """ChatOpenAI and ChatDeepSeek accept the first of these as a complete response."""
     error = _damaged(gw, path, Fault(then=then, after_chunks=8))
     assert type(error) is errors.CFDeepSeekIncompleteStreamError
     assert error.is_retryable
@@ -91,7 +91,7 @@ def completion(**message: Any) -> dict[str, Any]:
 
 
 def test_completion_instead_of_a_stream_is_read(gw: LocalGateway, ask: Ask) -> None:
-    """The gateway answers so when guardrails are on."""
+    """The gateway responds like this with guardrails."""
     gw.fault(body=completion(content="Hello.", reasoning_content="Greet."))
     message = ask(gw.chat_model(), "Hi")
     assert message.content == "Hello."
@@ -151,7 +151,7 @@ def test_silence_in_a_stream_is_a_timeout_even_with_keep_alives(
 
 @pytest.mark.parametrize("path", STREAMS)
 def test_keep_alives_before_the_first_event_are_not_silence(gw: LocalGateway, path: str) -> None:
-    """DeepSeek queues a request for up to ten minutes, and says so by keep-alives."""
+    """DeepSeek queues a request for up to ten minutes, and sends keep-alives meanwhile."""
     gw.reply(content=TEXT)
     gw.fault(then="keep_alive", after_chunks=0, seconds=1)
     assert PATHS[path](gw.chat_model(stream_chunk_timeout=0.5), "Count").content == TEXT
@@ -202,7 +202,7 @@ def test_tool_call_markup_is_never_returned_as_text(gw: LocalGateway, ask: Ask) 
 def test_tool_call_with_malformed_arguments_is_an_error(
     gw: LocalGateway, ask: Ask, arguments: str, finish: str
 ) -> None:
-    """LangChain would complete half-written arguments of a stream by guess, and run the tool."""
+    """LangChain would repair truncated arguments of a stream, and run the tool."""
     body = completion(content="Look:", tool_calls=[tool_call(arguments, id="a")])
     body["choices"][0]["finish_reason"] = finish
     gw.fault(body=body)

@@ -1,4 +1,4 @@
-"""Structured output and tool choice work out of the box, and never meet thinking on the wire."""
+"""Structured output and tool choice work by default, and never conflict with thinking."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ Item = TypeVar("Item")
 
 
 def _streamed(parts: list[Any]) -> Any:
-    """The parts of a dict add up; of a parsed result the last is the whole."""
+    """Return the sum of dict parts, or the last parsed result."""
     return sum(parts[1:], start=parts[0]) if isinstance(parts[0], AddableDict) else parts[-1]
 
 
@@ -169,7 +169,7 @@ REPORT: dict[str, Any] = {"title": "Q3 of the year", "lines": ["one", "two"], "a
 def test_result_truncated_by_the_limit_is_an_error_naming_it(
     gw: LocalGateway, run: Run, schema: Any, method: Any, settings: dict[str, Any], limit: int
 ) -> None:
-    """With defaults in the schema, a half object fits it as well as a whole one."""
+    """With defaults in the schema, an incomplete object is valid too."""
     name = "report" if schema is REPORT_SCHEMA else schema.__name__
     calls = method == "function_calling" and not settings
     for include_raw in (False, True):
@@ -320,7 +320,7 @@ def test_result_without_the_raw_message_is_the_default(gw: LocalGateway) -> None
 
 
 def test_json_mode_adds_the_word_json_when_the_prompt_lacks_it(gw: LocalGateway, ask: Ask) -> None:
-    """DeepSeek refuses JSON mode otherwise: the prompt must contain the word."""
+    """DeepSeek rejects JSON mode if the prompt does not contain the word."""
     llm = gw.chat_model()
     ask(llm, "Give me a joke", response_format={"type": "json_object"})
     assert gw.requests[-1].body["messages"] == [

@@ -1,4 +1,4 @@
-"""A model that thinks and a forced tool call: both come, by one further request where needed."""
+"""A thinking model and a forced tool call: both work, with a second request where needed."""
 
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_agent_that_thinks_ends_with_its_structured_response(
     *,
     is_streamed: bool,
 ) -> None:
-    """Its recursion limit is 9,999, and it asks again for a call that never comes."""
+    """Its recursion limit is 9,999, and it repeats a request for a tool call that is never made."""
     if tools:
         gw.reply(tool_calls=[ToolCall("get_weather", {"city": "Paris"})], reasoning="Look.")
     gw.reply(content="It is 18 degrees in Paris.", reasoning="Now I know.")

@@ -1,4 +1,4 @@
-"""Whatever a thread holds can be sent: results of tools, turns of other models, halves of pairs."""
+"""Any thread can be sent: tool results, messages of other models, surrogate halves."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ CALL: Any = {"name": "f", "args": {}, "id": "a"}
 
 
 def _sent(gw: LocalGateway, ask: Ask, *history: BaseMessage, **settings: Any) -> list[Any]:
-    """The messages that DeepSeek takes, of a history and of the same when it goes on."""
+    """Return the messages sent for a history; they stay the same when it continues."""
     llm = gw.chat_model(max_retries=0, **settings)
     ask(llm, list(history))
     (request,) = gw.requests
@@ -348,7 +348,7 @@ RAW_CALLS = [
 
 
 def test_tool_call_that_was_filtered_out_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
-    """`filter_messages` leaves calls in content and kwargs."""
+    """`filter_messages` leaves tool calls in content and kwargs."""
     blocks: list[Any] = [
         {"type": "tool_use", "id": call_id, "name": "f", "input": {}} for call_id in ("a", "b")
     ]
@@ -432,7 +432,7 @@ def test_surrogate_half_anywhere_in_a_request_is_sent_as_the_replacement_charact
 def test_tool_result_row_that_langchain_rewrites_is_the_same_in_every_request(
     gw: LocalGateway, ask: Ask, row: dict[str, Any]
 ) -> None:
-    """A new id in each of them would keep DeepSeek from knowing its prompt again."""
+    """A new id in each request would miss DeepSeek's prompt cache."""
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[CALL])]
     *_, sent = _sent(gw, ask, *history, ToolMessage([row], tool_call_id="a"))
     assert sent["content"] == json.dumps(row)

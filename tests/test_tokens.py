@@ -1,4 +1,4 @@
-"""Tokens are counted offline: as DeepSeek's own library does, or by its rule of thumb."""
+"""Tokens are counted offline, with DeepSeek's own library or by its rule of thumb."""
 
 import base64
 import json
@@ -189,7 +189,7 @@ def test_tool_history_is_counted_as_deepseek_renders_it(name: str, version: str)
     )
     encoding = DeepseekV41Encoding() if "41" in version else DeepseekV4Encoding()
     rendered = encoding.render_conversation(request.conversation)
-    # Plain text between the special tokens, each of which is one.
+    # Plain text between special tokens, each of which counts as one.
     tokens, end = len(rendered.special_ranges), 0
     for start, stop in [*rendered.special_ranges, (len(rendered.prompt), 0)]:
         tokens += model().get_num_tokens(rendered.prompt[end:start])
@@ -249,7 +249,7 @@ def test_image_counts_as_much_as_the_local_gateway_reports(gw: LocalGateway) -> 
         counted.append(llm.get_num_tokens_from_messages([message]))
         usage = llm.invoke([message]).usage_metadata
         reported.append(usage["input_tokens"] if usage else 0)
-    # Words count differently there; between two images stands a blank line.
+    # Words count differently there; a blank line separates two images.
     assert abs((counted[1] - counted[0]) - (reported[1] - reported[0])) <= 2
     assert counted[1] - counted[0] >= 1024
 
@@ -433,7 +433,7 @@ def test_rule_of_thumb_error_is_within_the_documented_range(
     assert low < rule_of_thumb(text) / model().get_num_tokens(text) < high
 
 
-# With an encoder of the user's own.
+# With a custom encoder.
 
 
 def test_custom_encoder_replaces_all_others() -> None:
@@ -444,7 +444,7 @@ def test_custom_encoder_replaces_all_others() -> None:
     assert llm.get_num_tokens_from_messages([HumanMessage(["one two", image])]) == 2 + 1024
 
 
-# Whatever comes.
+# Any input.
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

@@ -1,4 +1,4 @@
-"""Tool calls of every server become calls with an id, a name and arguments, on every path."""
+"""Tool calls of every server get an id, a name and arguments, on every path."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_tool_call_without_a_unique_id_gets_one_and_can_be_sent_back(
 
 
 def test_tool_calls_without_ids_do_not_stop_an_agent(gw: LocalGateway) -> None:
-    """Its tools ran, and the run then failed: a result needs the id of its call."""
+    """A result needs the id of its call; without one, a run failed after its tools had run."""
 
     def f(x: int) -> str:
         """Do it."""
@@ -187,7 +187,7 @@ PIECES: dict[str, list[dict[str, Any]]] = {
 def test_tool_call_pieces_of_two_calls_become_two_calls(
     gw: LocalGateway, stream_path: str, pieces: str, version: str
 ) -> None:
-    """Ollama, Workers AI and OpenRouter stream several calls under one index."""
+    """Ollama, Workers AI and OpenRouter stream several tool calls with one index."""
     calls = _made(gw, stream_path, [], *_pieces(*PIECES[pieces]), output_version=version)
     assert [(call["name"], call["args"]) for call in calls] == TWO
     assert len({call["id"] for call in calls}) == 2

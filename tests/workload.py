@@ -1,4 +1,4 @@
-"""Ways to use models, each so many times, after which nothing of the calls may be left."""
+"""Uses of models, repeated many times, after which nothing must be left."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from tests.conftest import PATHS
 
 SHORT: dict[str, Any] = {"max_tokens": 4}
 AT_ONCE = 20
-"""How many tasks run at the same time."""
+"""The number of concurrent tasks."""
 
 Way = Callable[[LocalGateway, int], None]
 
@@ -160,11 +160,11 @@ WAYS: dict[str, Way] = {
 }
 
 OF_A_CALL = ("httpcore", "httpx", "langchain_cf_deepseek", "openai")
-"""Packages whose objects live as long as a call, a client or a model."""
+"""Packages whose objects belong to a call, a client or a model."""
 
 
 def objects_of_calls() -> int:
-    """How many objects of calls, clients and models there are in this process."""
+    """Return the number of objects of calls, clients and models in this process."""
     gc.collect()
     modules = [str(getattr(type(thing), "__module__", "")) for thing in gc.get_objects()]
     local = "langchain_cf_deepseek.local"
@@ -172,7 +172,7 @@ def objects_of_calls() -> int:
 
 
 def count_http_clients() -> int:
-    """How many HTTP clients there are in this process."""
+    """Return the number of HTTP clients in this process."""
     gc.collect()
     kinds = (openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient)
     return sum(type(thing) in kinds for thing in gc.get_objects())

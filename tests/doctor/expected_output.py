@@ -1,4 +1,4 @@
-"""What `doctor` prints of a set-up, as data: verdicts by check, and the text of a report."""
+"""The output that `doctor` must print, as data: results by check, and the text of a report."""
 
 import re
 import subprocess
@@ -39,13 +39,13 @@ CHECKS = (
 
 
 def repeatable(text: str) -> str:
-    """Put names in the place of ports and log ids."""
+    """Replace ports and log ids by placeholders."""
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:PORT", text)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "LOG-ID", text)
 
 
 def report(verdicts: Verdicts, *closing: str) -> str:
-    """What is printed of these verdicts."""
+    """Return the report with these results."""
     lines = ["check         outcome  found"]
     for name, (outcome, found) in verdicts.items():
         first, *others = found.split("\n")
@@ -103,7 +103,7 @@ WELL_ON: dict[Routing, Verdicts] = {
 def stopped(
     check: str, found: str, change: str, *, before: Verdicts = WELL, log: bool = True
 ) -> str:
-    """The report of a set-up that fails at `check`; `log` says whether there is a log id."""
+    """Return the report of a setup that fails at `check`; `log`: whether there is a log id."""
     at = CHECKS.index(check)
     skipped = ("skipped", f"pointless before `{check}` is well")
     rest = dict.fromkeys(CHECKS[at + 1 :], skipped)
@@ -167,5 +167,5 @@ AFTER_THE_FIRST = Fault()
 
 
 def run(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
+    """Run the command in a process of its own."""
     return run_python("-m", "langchain_cf_deepseek", "doctor", *arguments, env=variables)

@@ -1,4 +1,4 @@
-"""Set-ups that fail at a service: the check that fails names the cause."""
+"""Setups that fail at a service: the failing check names the cause."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,7 +46,7 @@ NO_SERVICE_TOKEN = (
 
 @dataclass(frozen=True)
 class Broken:
-    """A set-up that fails: what is changed of one that is well, and what is printed then."""
+    """A working setup with one change that makes it fail, and the report expected then."""
 
     expected: str
     routing: Routing = "provider-native"

@@ -1,4 +1,4 @@
-"""Hosts that cannot be reached: DNS, TCP, TLS, and proxies, told apart."""
+"""Hosts that cannot be reached: DNS, TCP, TLS and proxies are distinguished."""
 
 import re
 import socket
@@ -47,7 +47,7 @@ def test_host_check_reports_an_unknown_host(gateway: LocalGateway, doctor: Docto
 
 @contextmanager
 def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A server that does something else with each connection than to speak HTTP; its port."""
+    """Run a server that calls `react` with each connection; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

@@ -43,7 +43,7 @@ def test_credentials_echoed_by_a_response_are_not_printed(
         fault = Fault(then="error_event", body=HOSTILE[body], headers=headers, times=None)
     gateway.fault(fault)
     credentials = dict(zip(SECRET_VARIABLES, CREDENTIALS.values(), strict=True))
-    # `doctor` looks for parts of four letters of every credential.
+    # The fixture `doctor` searches for every four characters of each credential.
     _, printed = doctor(gateway.environment(routing) | credentials)
     assert printed.startswith(f"check         outcome  found\nsettings      ok       {routing} ")
 

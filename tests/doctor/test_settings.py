@@ -1,4 +1,4 @@
-"""Settings that make no model: nothing is sent."""
+"""Settings with which no model can be created: nothing is sent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Set-ups that work, with warnings or without, and the forms in which that is said."""
+"""Setups that work, with or without warnings, and the formats of the report."""
 
 import json
 import re
@@ -112,7 +112,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
             id="a stream in one piece",
         ),
         pytest.param(
-            # A body in pieces is nothing that the local gateway keeps.
+            # The local gateway does not cache a body that is sent in pieces.
             [Fault(split=1000, times=None)],
             {"cache": ("warn", NOT_KEPT)},
             id="an answer that is not kept",

@@ -1,4 +1,4 @@
-"""DeepSeek's verdict on a body: its own validator at its strictest, and what is left to it."""
+"""Whether DeepSeek accepts a request: its own validator with its strictest options."""
 
 import json
 import re
@@ -21,8 +21,8 @@ _VERSIONS = {
     "deepseek-v4-pro": ModelVersion.DeepseekV4Pro,
 }
 
-# What DeepSeek understands and refuses in words of its own, which name the field or message and
-# reach the user as an invalid request: how calls and results pair up, and ranges, which change.
+# Requests that DeepSeek rejects with a message that names the field, and that the client therefore
+# does not check: how tool calls and results pair up, and ranges, which change.
 _ITS_OWN_BUSINESS = re.compile(
     r"Empty input messages"
     r"|The supported API model names are"
@@ -40,22 +40,22 @@ _ITS_OWN_BUSINESS = re.compile(
     r"|Invalid schema for function"
     r"|Invalid 'tools\[\d+\]\.function\.name'"
     r"|Invalid base64 data|unsupported image|Unsupported image_url format"
-    # Two that the service takes, by its documents, and this version of its library does not.
+    # The service accepts these two by its documentation; this version of its library does not.
     r"|file_id is not supported"
-    # A number in a schema or in `extra_body` that is none to most readers of JSON.
+    # A number in a schema or in `extra_body` that most JSON parsers reject.
     r"|number out of range"
     r"|unknown variant `deepseek_(web_search|read_url)`",
 )
 
 
 def defect_of(raw: bytes) -> str | None:
-    """Say why DeepSeek refuses a request for which the client is to blame; `None` otherwise."""
+    """Return why DeepSeek rejects a request that the client should not send; else `None`."""
     refusal = _refusal(raw)
     return None if refusal is None or is_its_own_business(refusal) else refusal
 
 
 def is_its_own_business(refusal: str) -> bool:
-    """Whether a refusal is DeepSeek's to word: the client sends such requests on."""
+    """Return whether the client leaves a check to DeepSeek, given its error message."""
     return _ITS_OWN_BUSINESS.search(refusal) is not None
 
 
@@ -73,10 +73,10 @@ def _refusal(raw: bytes) -> str | None:
 
 
 def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
-    """List the texts of a conversation that its body does not hold."""
+    """Return the texts of a conversation that its request body lacks."""
     sends_reasoning = body.get("thinking") != {"type": "disabled"}
     answered = {message.tool_call_id for message in history if isinstance(message, ToolMessage)}
-    # A system text may have been put in front.
+    # A system message can have been added in front.
     sent = zip(reversed(history), reversed(body["messages"]), strict=False)
     return [
         text
@@ -93,7 +93,7 @@ def _whole(text: str) -> str:
 def _said_by(
     message: BaseMessage, answered: Collection[str], *, sends_reasoning: bool
 ) -> Iterator[str]:
-    # What `additional_kwargs` keep of the reasoning stands for what blocks repeat of it.
+    # Reasoning blocks repeat the reasoning of `additional_kwargs`.
     reads_blocks = sends_reasoning and not message.additional_kwargs.get("reasoning_content")
     for block in [message.content] if isinstance(message.content, str) else message.content:
         if isinstance(message, AIMessage) and isinstance(block, dict):
@@ -128,7 +128,7 @@ def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[s
         yield said
 
 
-# Keys whose values say something about a block, but are no part of what it says.
+# Keys whose values describe a block and are not part of its content.
 _ABOUT = (
     "annotations",
     "cache_control",
@@ -160,7 +160,7 @@ def _texts_in(value: Any, *, about: Collection[str]) -> Iterator[str]:
 
 
 def _with_parsed_texts(wire: dict[str, Any]) -> dict[str, Any]:
-    """A message with the values in its JSON texts: arguments of calls, rows of results."""
+    """Return a message with the values of its JSON texts: tool call arguments, result rows."""
     return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, about=())]}
 
 

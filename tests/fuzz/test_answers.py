@@ -1,4 +1,4 @@
-"""Whatever a server sends: an answer or a typed error, and the same one however it is cut."""
+"""Any response is a completion or a typed error, and the same one however it is split."""
 
 import gzip
 import itertools
@@ -96,13 +96,13 @@ def test_raw_bytes_on_the_connection_are_a_completion_or_a_typed_error(
 
 
 def _outcome(path: str, llm: Any, data: bytes, places: list[int]) -> Any:
-    """All that comes of an answer and does not differ from request to request."""
+    """Return the parts of an outcome that do not differ between requests."""
     try:
         message = _asked(path, llm, data, places, tools=TOOLS)
     except CFDeepSeekError as error:
         return type(error), str(error), error.partial
     fields = message.model_dump(exclude={"id", "content"})
-    # What only a stream knows: where a block stands in it.
+    # Only a stream numbers its blocks.
     blocks = [
         {key: value for key, value in block.items() if key != "index"}
         for block in message.content_blocks

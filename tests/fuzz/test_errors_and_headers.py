@@ -1,4 +1,4 @@
-"""Whatever stands in headers and error bodies: the right family of error, and no credential."""
+"""Any headers and error bodies give the right error class and show no credential."""
 
 import json
 import pickle
@@ -23,8 +23,8 @@ paths = st.sampled_from(sorted(PATHS))
 Headers = dict[str, bytes]
 ANSWER = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
 
-# Whatever the body says, a request that the service did not take is no failure of the service,
-# and a failure of the service is none of the request.
+# Whatever the body says, a rejected request is not a failure of the service, and a failure of the
+# service is not an invalid request.
 _FAMILIES: dict[int, tuple[type[errors.CFDeepSeekError], ...]] = {
     401: (errors.CFDeepSeekAuthenticationError,),
     402: (errors.CFDeepSeekInsufficientFundsError,),
@@ -169,7 +169,7 @@ def test_header_value_of_the_caller_is_sent_unchanged_or_rejected_by_name(
 def test_header_value_with_outer_white_space_is_rejected_without_showing_it(
     path: str, value: str
 ) -> None:
-    """The HTTP library refuses it too, as a host that cannot be reached, and shows it."""
+    """The HTTP library would report an unreachable host, and show the value."""
     with RawServer() as server, pytest.raises(ValueError, match="header 'X-Own'") as caught:
         PATHS[path](server.chat_model(), "Hi", extra_headers={"X-Own": value})
     assert "secret" not in str(caught.value)

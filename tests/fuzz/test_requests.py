@@ -1,4 +1,4 @@
-"""Whatever a user says: DeepSeek takes the body, or a clear error comes before anything is sent."""
+"""Any input gives a body that DeepSeek accepts, or a clear error before anything is sent."""
 
 import json
 import re
@@ -41,7 +41,7 @@ models = st.fixed_dictionaries(
     }
 ).map(lambda settings: memory.chat_model(**settings))
 
-# A clear error says which message or field is wrong.
+# A clear error names the message or field that is wrong.
 _NAMES_THE_CULPRIT = re.compile(r"messages\[\d+\]|`[\w.\[\]]+`|prefix completion")
 
 
@@ -57,7 +57,7 @@ def test_request_is_valid_for_deepseek_or_rejected_by_name(
         assert _NAMES_THE_CULPRIT.search(str(refusal))
         assert memory.sent == []
         return
-    for raw in memory.sent:  # a second one forces the tool call that thinking did not bring
+    for raw in memory.sent:  # a second one forces the tool call that thinking did not make
         assert defect_of(raw) is None
     body = json.loads(memory.sent[0])
     assert lost(history, body) == []
@@ -67,9 +67,9 @@ def test_request_is_valid_for_deepseek_or_rejected_by_name(
 def _goes_on(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any], body: dict[str, Any]
 ) -> None:
-    """The same history with a further question is one that DeepSeek takes, too."""
+    """Check that DeepSeek also accepts the history with a further question."""
     if body["messages"] and "prefix" in body["messages"][-1]:
-        return  # answered, the mark has to come off
+        return  # a prefix with a response is no longer the last message
     memory.sent.clear()
     question = HumanMessage("Go on, in json")
     assert _refusal_of(lambda: llm.invoke([*history, question], **parameters)) is None
@@ -77,7 +77,7 @@ def _goes_on(
     *longer, last = json.loads(memory.sent[0])["messages"]
     assert last == {"role": "user", "content": "Go on, in json"}
     said = [message for message in body["messages"] if message not in longer]
-    # Where nothing said JSON before, a system text did.
+    # A system message was added where no message contained the word JSON.
     assert [message for message in said if message["role"] != "system"] == []
 
 
@@ -87,7 +87,7 @@ def _refusal_of(call: Callable[[], Any]) -> Exception | None:
     except (ValueError, CFDeepSeekInvalidRequestError) as error:
         return error
     except CFDeepSeekAPIError:
-        return None  # the text that answers here is not the tool call that was forced
+        return None  # the response here is text and not the forced tool call
     return None
 
 

@@ -1,4 +1,4 @@
-"""An answer goes back in the next turn as the same body, whatever it went through in between."""
+"""A completion is sent back unchanged in the next turn, whatever happened to its message."""
 
 import json
 import pickle
@@ -53,7 +53,7 @@ JOURNEYS: dict[str, Callable[[AIMessage], BaseMessage]] = {
 
 
 def _sent_back(message: BaseMessage) -> dict[str, Any]:
-    """The body of the next turn, with results for the calls in `message`."""
+    """Return the body of the next turn, with results for the tool calls in `message`."""
     memory.pieces = [b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}']
     memory.sent.clear()
     calls = message.tool_calls if isinstance(message, AIMessage) else []
