@@ -1,4 +1,4 @@
-"""JSON for the wire; what it cannot carry is named, not guessed at."""
+"""Encodes JSON; a value that JSON cannot represent raises an error that names its path."""
 
 import json
 import reprlib
@@ -6,15 +6,15 @@ from typing import Any
 
 from langchain_cf_deepseek._surrogates import join_surrogates
 
-# Deeper than any body goes, and the end of one that holds itself.
-_MAX_DEPTH_NAMED = 32
+# Deeper than any valid body; ends the search in a value that contains itself.
+_MAX_PATH_DEPTH = 32
 
 
 def encode(body: dict[str, Any]) -> bytes:
-    """Return the body of a request.
+    """Return a request body as JSON in UTF-8.
 
     Raises:
-        ValueError: It holds what JSON in UTF-8 has no form for; the text says where, and what.
+        ValueError: JSON cannot represent a value in it; the message says which, and where.
     """
     encoded = _encoded(body)
     if encoded is None:
@@ -22,14 +22,14 @@ def encode(body: dict[str, Any]) -> bytes:
     return encoded
 
 
-def encoding_error_message(value: Any, place: str = "") -> str:
-    """Return what is wrong with a value that cannot be sent.
+def encoding_error_message(value: Any, path: str = "") -> str:
+    """Return the message about a value that cannot be sent.
 
     Args:
         value: The value.
-        place: Where it stands in the request.
+        path: Its path in the request.
     """
-    for _ in range(_MAX_DEPTH_NAMED):
+    for _ in range(_MAX_PATH_DEPTH):
         entries: Any = value.items() if isinstance(value, dict) else ()
         if isinstance(value, list | tuple):
             entries = enumerate(value)
@@ -37,17 +37,17 @@ def encoding_error_message(value: Any, place: str = "") -> str:
         if culprit is None:
             break
         key, value = culprit
-        place += f"[{key}]" if isinstance(key, int) else f".{key}"
-    # Such a number is too long to be written, here too.
-    shown = "so long a number" if isinstance(value, int) else reprlib.repr(value)
-    return f"`{place.removeprefix('.')}` cannot be sent: JSON in UTF-8 has no form for {shown}."
+        path += f"[{key}]" if isinstance(key, int) else f".{key}"
+    # Python refuses to format such a number.
+    shown = "a number of this length" if isinstance(value, int) else reprlib.repr(value)
+    return f"`{path.removeprefix('.')}` cannot be sent: JSON in UTF-8 cannot represent {shown}."
 
 
 def json_text(value: Any) -> str:
-    """Return the JSON of a value for a model to read; what JSON has no form for, as Python has it.
+    """Return the JSON of a value for a model to read, or its `str()` if JSON cannot represent it.
 
     Raises:
-        ValueError: It is nested too deeply, or a number too long, to be written at all.
+        ValueError: It is nested too deeply, or a number is too long, to be formatted at all.
     """
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
@@ -56,9 +56,9 @@ def json_text(value: Any) -> str:
 
 
 def utf8(text: str) -> bytes:
-    """Return a text in UTF-8: two halves of a surrogate pair are one character, one is U+FFFD.
+    """Return a text in UTF-8, with surrogate pairs joined and lone halves replaced by U+FFFD.
 
-    Models write a lone half now and then, tools repeat it, and DeepSeek refuses it.
+    Models sometimes write a lone half, tools repeat it, and DeepSeek rejects it.
     """
     try:
         return text.encode()

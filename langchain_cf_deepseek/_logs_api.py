@@ -9,14 +9,11 @@ from typing import Any, TypeVar
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ConfigDict, Field
 
-from langchain_cf_deepseek._errors.bodies import decoded
-from langchain_cf_deepseek._errors.rules import (
-    TRY_AGAIN,
-    error_for_response,
-    error_from_response,
-)
+from langchain_cf_deepseek._errors.bodies import parse_json_or_text
+from langchain_cf_deepseek._errors.responses import build_error, error_from_response
+from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek._http.clients import http_settings
-from langchain_cf_deepseek._http.transport import timed_out, unreachable
+from langchain_cf_deepseek._http.connection_errors import timed_out, unreachable
 from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekLogNotFoundError
 from langchain_cf_deepseek.gateway import Metadata
 
@@ -151,13 +148,13 @@ def read(operation: str, response: Any) -> Any:
     Raises:
         CFDeepSeekAPIError: It is no answer of this API.
     """
-    content = decoded(response.content)
+    content = parse_json_or_text(response.content)
     if operation in {"request", "response"}:
         return content
     result = content.get("result") if isinstance(content, Mapping) else None
     if not isinstance(result, Mapping):
         msg = "the answer is none of this API"
-        raise error_for_response(
+        raise build_error(
             CFDeepSeekAPIError,
             msg,
             response,

@@ -1,4 +1,4 @@
-"""Nothing secret leaves with an error: requests and answers without credentials."""
+"""Keeps credentials out of errors: requests, responses and values with secrets masked."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pydantic_core.core_schema import ErrorType
 _CREDENTIAL_HEADER = re.compile(
     r"cf-aig-authorization|(?!cf-aig-).*(authorization|token|secret|key|cookie)", re.IGNORECASE
 )
-# All others come from the user, who may keep secrets under any name.
+# All others come from the caller, who can put secrets under any name.
 _TECHNICAL_HEADER = re.compile(
     r"host|connection|user-agent|(accept|content)(-.*)?|cf-aig-(?!authorization).*",
     re.IGNORECASE,
@@ -20,14 +20,14 @@ _TECHNICAL_HEADER = re.compile(
 
 _MASK = "**********"
 
-# A shorter value is no credential, and would be found in any text.
+# A shorter value is not a credential, and masking it would garble any text.
 _MIN_SECRET_LENGTH = 8
 
-# The names that a setting may have are shorter, and keys and tokens longer.
-_MAX_LENGTH_SHOWN = 32
+# Valid names of settings are shorter, keys and tokens longer.
+_MAX_SHOWN_LENGTH = 32
 
-# A copied body is no longer encoded, and cookies are nobody's business.
-_NOT_COPIED = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
+# A copied body is no longer encoded, and cookies can hold credentials.
+_OMITTED_HEADERS = {"content-encoding", "content-length", "set-cookie", "transfer-encoding"}
 
 
 def is_credential_header(name: str) -> bool:
@@ -36,26 +36,25 @@ def is_credential_header(name: str) -> bool:
 
 
 def extract_and_mask_secrets(request: Any) -> list[str]:
-    """Return the credentials in a request's headers, and mask them there.
+    """Return the credentials in the headers of a sent request, and mask them there.
 
-    The request was sent and is of no more use but to be looked at: it hangs on every exception of
-    the HTTP library and of the SDK.
+    Every exception of the HTTP library and of the SDK refers to the request.
     """
     secrets = []
     for name, value in request.headers.items():
         if not _TECHNICAL_HEADER.fullmatch(name):
             secrets.append(value.removeprefix("Bearer "))
             request.headers[name] = _MASK
-    return maskable(secrets)
+    return maskable_secrets(secrets)
 
 
-def maskable(secrets: Iterable[str]) -> list[str]:
-    """Return those of `secrets` that are long enough to be one."""
+def maskable_secrets(secrets: Iterable[str]) -> list[str]:
+    """Return those of `secrets` that are long enough to be a credential."""
     return [secret for secret in secrets if len(secret) >= _MIN_SECRET_LENGTH and secret != _MASK]
 
 
 def redact(value: Any, secrets: list[str]) -> Any:
-    """Return a decoded JSON value with every one of `secrets` masked in its texts and keys."""
+    """Return a parsed JSON value with all `secrets` masked in its texts and keys."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, _MASK)
@@ -68,12 +67,12 @@ def redact(value: Any, secrets: list[str]) -> Any:
 
 
 def request_without_credentials(request: Any) -> Any:
-    """Return a request of the same method and URL, without headers and body."""
+    """Return a request with the same method and URL, without headers and body."""
     return type(request)(request.method, request.url)
 
 
 def response_without_credentials(response: Any, body: object, secrets: list[str]) -> Any:
-    """Return the same answer to a bare request, with the redacted `body` as its content."""
+    """Return a copy of a response with the redacted `body`, and a request without credentials."""
     text = body if isinstance(body, str) else json.dumps(body)
     headers = response.headers
     return type(response)(
@@ -82,7 +81,7 @@ def response_without_credentials(response: Any, body: object, secrets: list[str]
             [
                 (name, redact(value, secrets))
                 for name, value in headers.items()
-                if name not in _NOT_COPIED
+                if name not in _OMITTED_HEADERS
             ],
             encoding=headers.encoding,
         ),
@@ -92,16 +91,16 @@ def response_without_credentials(response: Any, body: object, secrets: list[str]
 
 
 def shown(value: Any) -> str:
-    """Return a refused value as a message shows it: of what may be a token, the length."""
-    if isinstance(value, str) and len(value) > _MAX_LENGTH_SHOWN:
+    """Return a rejected value as a message shows it; only the length of a possible token."""
+    if isinstance(value, str) and len(value) > _MAX_SHOWN_LENGTH:
         return f"a text of {len(value)} characters"
     return f"{value!r:.200}"
 
 
 def construct(init: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Call the `__init__` of a pydantic model, whose errors then hold no value that it was given.
+    """Call the `__init__` of a pydantic model, and keep its arguments out of validation errors.
 
-    A token may have been pasted into any field.
+    Any field can hold a token by mistake.
 
     Raises:
         pydantic.ValidationError: An argument is missing or malformed.
@@ -109,22 +108,22 @@ def construct(init: Callable[..., None], *args: Any, **kwargs: Any) -> None:
     try:
         init(*args, **kwargs)
     except ValidationError as error:
-        failure = _without_input(error)
+        redacted = _without_input(error)
     else:
         return
-    raise failure
+    raise redacted
 
 
 def _without_input(error: ValidationError) -> ValidationError:
-    faults = error.errors(include_input=False, include_url=False)
+    failures = error.errors(include_input=False, include_url=False)
     details = [
         InitErrorDetails(
-            type=_error_type(fault["type"], fault["msg"]),
-            loc=fault["loc"],
+            type=_error_type(failure["type"], failure["msg"]),
+            loc=failure["loc"],
             input=_MASK,
-            ctx=fault.get("ctx", {}),
+            ctx=failure.get("ctx", {}),
         )
-        for fault in faults
+        for failure in failures
     ]
     return ValidationError.from_exception_data(error.title, details, hide_input=True)
 

@@ -24,6 +24,8 @@ VARIABLES = {
 
 # Settings of the parent class that mean nothing here, or something else than their name says.
 _REFUSED = {
+    "async_client": "use `http_async_client`",
+    "client": "use `http_client`",
     "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
     "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
     "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
@@ -34,6 +36,9 @@ _REFUSED = {
     "openai_proxy": "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)",
     "organization": "DeepSeek has no organisations",
     "reasoning": "use `thinking` and `reasoning_effort`",
+    "root_async_client": "use `http_async_client`",
+    "root_client": "use `http_client`",
+    "tiktoken_model_name": "tokens are counted with DeepSeek's own tokenizer (extra `tokens`)",
     "truncation": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
     "use_previous_response_id": "it needs OpenAI's Responses API",
     "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
@@ -49,6 +54,7 @@ MAX_TIMEOUT = threading.TIMEOUT_MAX
 
 _USE_GATEWAY_OPTION = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
 _USE_BIND_TOOLS = "use `bind_tools`"
+_ONLY_WORKERS_AI = 'only Workers AI (`@cf/...`) reads it: use `extra_body={{"{}": ...}}` there'
 _USE_PROXY_VARIABLE = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
 
 # What the arguments of other chat models are called here, and where those go that are none.
@@ -57,36 +63,92 @@ REPLACEMENTS = {
     "ai_gateway": "use `gateway_id`",
     "api_base": "use `base_url`, or `account_id` and `gateway_id`",
     "api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
-    "async_client": "use `http_async_client`",
+    "api_version": "the API has no versions",
     "base": "use `base_url`",
+    "base_model": "use `model`",
+    "binding": "it needs a Worker; here requests go over HTTP",
     "cf_account_id": "use `account_id`",
     "cf_api_token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
-    "client": "use `http_client`",
+    "cloudflare_account_id": "use `account_id`",
+    "cloudflare_ai_gateway": "use `gateway_id`",
+    "cloudflare_api_base": "use `base_url`",
+    "config": "pass it to `invoke`",
+    "config_prefix": "use `configurable_fields` of the model, with the prefix in each id",
+    "configurable_fields": "call `configurable_fields` on the model",
+    "custom_llm_provider": "leave it out: this class is the provider",
     "deepseek_api_base": "use `base_url`",
     "deepseek_api_key": "use `api_key`",
+    "deployment_name": "use `model`",
     "endpoint": "use `base_url`, which ends before /chat/completions",
+    "endpoint_format": "use `routing`",
+    "extra_headers": "use `default_headers`",
+    "function_call": _USE_BIND_TOOLS,
+    "functions": _USE_BIND_TOOLS,
     "headers": "use `default_headers`",
     "http_proxy": _USE_PROXY_VARIABLE,
     "https_proxy": _USE_PROXY_VARIABLE,
+    "input": "pass it to `invoke`",
     "max_concurrency": 'pass it with a call: `batch(inputs, {"max_concurrency": 16})`',
+    "max_output_tokens": "use `max_tokens`",
     "messages": "pass it to `invoke`",
+    "model_id": "use `model`",
     "model_provider": "leave it out: this class is the provider",
+    "model_version": "use `model`",
+    "num_ctx": "the model's context cannot be set; `max_tokens` bounds the response",
+    "num_retries": "use `max_retries`",
+    "openai_api_type": "leave it out: this class is the provider",
+    "openai_api_version": "the API has no versions",
     "parallel_tool_calls": _USE_BIND_TOOLS,
     "provider": "use `routing`",
     "proxies": _USE_PROXY_VARIABLE,
     "proxy": _USE_PROXY_VARIABLE,
+    "repetition_penalty": _ONLY_WORKERS_AI.format("repetition_penalty"),
     "response_format": "use `with_structured_output`, or `bind(response_format=...)`",
+    "response_schema": "use `with_structured_output`",
     "schema": "use `with_structured_output`",
+    "stream": "use `stream()`, or `streaming=True`",
+    "stream_options": "use `stream_usage`",
     "strict": "use `bind_tools(..., strict=True)`",
     "system": "begin the messages with a SystemMessage",
     "system_prompt": "begin the messages with a SystemMessage",
+    "thinking_budget": "use `reasoning_effort`",
     "token": "use `gateway_token`, or `cloudflare_api_token` on `unified`",
     "tool_choice": _USE_BIND_TOOLS,
     "tools": _USE_BIND_TOOLS,
-    "top_k": 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there',
+    "top_k": _ONLY_WORKERS_AI.format("top_k"),
     "user": "use `user_id`",
+    **dict.fromkeys(
+        (
+            "anthropic_api_key",
+            "azure_api_key",
+            "cohere_api_key",
+            "huggingface_api_key",
+            "openrouter_api_key",
+            "replicate_api_key",
+            "together_ai_api_key",
+        ),
+        "use `api_key`",
+    ),
+    **dict.fromkeys(
+        (
+            "azure_ad_async_token_provider",
+            "azure_ad_token",
+            "azure_ad_token_provider",
+            "azure_deployment",
+            "azure_endpoint",
+            "validate_base_url",
+        ),
+        "leave it out: requests go through Cloudflare AI Gateway, not to Azure",
+    ),
     **{name: _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
     **{f"aig_{name}": _USE_GATEWAY_OPTION.format(name) for name in GatewayOptions.model_fields},
+    # Milliseconds under both names.
+    "aig_request_timeout": _USE_GATEWAY_OPTION.format("request_timeout_ms"),
+    "aig_retry_delay": _USE_GATEWAY_OPTION.format("retry_delay_ms"),
+    "cf_aig_token": "use `gateway_token`",
+    "reject_if_busy": (
+        'only Workers AI (`@cf/...`) reads it: use `extra_body={"options": {"rejectIfBusy": True}}`'
+    ),
 }
 """What to write instead, by name; a parameter of a call may be called so, too."""
 

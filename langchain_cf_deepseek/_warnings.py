@@ -1,4 +1,4 @@
-"""Warnings that are said once in a process, however many requests give reason for them."""
+"""Issues warnings once per process, not once per request."""
 
 import warnings
 from functools import cache
@@ -6,5 +6,5 @@ from functools import cache
 
 @cache
 def warn_once(message: str) -> None:
-    """Warn with `message`, the first time it is given."""
+    """Issue a `UserWarning` with `message`, unless it was issued before."""
     warnings.warn(message, UserWarning, stacklevel=2)

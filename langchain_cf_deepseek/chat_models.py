@@ -39,7 +39,7 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
 from langchain_cf_deepseek._api.json_schemas import described_tool, valid_tool_name
-from langchain_cf_deepseek._api.messages import traceable
+from langchain_cf_deepseek._api.messages import make_traceable
 from langchain_cf_deepseek._api.request import (
     build_body,
     forced_body,
@@ -94,7 +94,7 @@ def _follow_up(request: WireRequest, reader: ResponseReader) -> WireRequest | No
     Raises:
         CFDeepSeekError: What `reader` has read is not a valid completion.
     """
-    if request.forcing is None or not reader.ends_without_call:
+    if request.forcing is None or not reader.is_finished_without_tool_call:
         return None
     reader.check()
     body = forced_body(request.body, request.forcing, reader.text)
@@ -531,10 +531,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": False}, self.http_client
         )
-        with message_traced(run_manager), reader.kept():
+        with message_traced(run_manager), reader.attach_partial_message():
             while request:
                 response, completion = self._transport.send(request)
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+                reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
                 request = _follow_up(request, reader)
             return reader.result()
@@ -551,10 +551,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         request: WireRequest | None = self._wire_request(
             messages, stop, {**kwargs, "stream": False}, self.http_async_client
         )
-        with message_traced(run_manager), reader.kept():
+        with message_traced(run_manager), reader.attach_partial_message():
             while request:
                 response, completion = await self._transport.asend(request)
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+                reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
                 request = _follow_up(request, reader)
             return reader.result()
@@ -572,8 +572,11 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages, stop, {**kwargs, "stream": True}, self.http_client
         )
         while request:
-            with reader.kept(), self._transport.stream(request) as (response, events):
-                reader.begin(response, request.body, wants_call=request.forcing is not None)
+            with (
+                reader.attach_partial_message(),
+                self._transport.stream(request) as (response, events),
+            ):
+                reader.start_response(response, request.body, forcing=request.forcing)
                 for event in events:
                     if chunk := reader.chunk(event):
                         if run_manager:
@@ -597,9 +600,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             messages, stop, {**kwargs, "stream": True}, self.http_async_client
         )
         while request:
-            with reader.kept():
+            with reader.attach_partial_message():
                 async with self._transport.astream(request) as (response, events):
-                    reader.begin(response, request.body, wants_call=request.forcing is not None)
+                    reader.start_response(response, request.body, forcing=request.forcing)
                     async for event in events:
                         if chunk := reader.chunk(event):
                             if run_manager:
@@ -790,7 +793,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         prompt = super()._convert_input(model_input)
         if not isinstance(prompt, ChatPromptValue):
             return prompt
-        messages = traceable(prompt.messages)
+        messages = make_traceable(prompt.messages)
         unchanged = all(map(is_, messages, prompt.messages))
         return prompt if unchanged else ChatPromptValue(messages=messages)
 

@@ -1,22 +1,22 @@
-"""What can go wrong, as exceptions.
+"""The exceptions of this package.
 
     CFDeepSeekError                          openai.APIError + ModelError
     ├── CFDeepSeekAuthenticationError        401: `hint` says which credential
     ├── CFDeepSeekPermissionDeniedError      403: policy, Access, edge block
-    ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422, or refused before sending
+    ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422, or rejected before sending
     │   └── CFDeepSeekContextOverflowError   longer than the model's context
     ├── CFDeepSeekModelNotFoundError         404
     ├── CFDeepSeekLogNotFoundError           404: no such log, or not yet
     ├── CFDeepSeekInsufficientFundsError     402: balance, credits, model needs your key
     ├── CFDeepSeekRateLimitError             429, retryable
     ├── CFDeepSeekSpendLimitError            429 of a budget, not retryable
-    ├── CFDeepSeekContentBlockedError        guardrails, DLP, content_filter, DeepSeek's risk block
+    ├── CFDeepSeekContentBlockedError        guardrails, DLP, content_filter, DeepSeek's moderation
     ├── CFDeepSeekAPIError                   5xx, 2005, an invalid completion; retryable
-    │   ├── CFDeepSeekEmptyResponseError     a completion without a token
-    │   ├── CFDeepSeekIncompleteStreamError  a stream that ended without its finish
-    │   └── CFDeepSeekMaxTokensError         a call or JSON cut by the limit, not retryable
-    └── CFDeepSeekConnectionError            could not reach; retryable
-        └── CFDeepSeekTimeoutError           gave up waiting; retryable
+    │   ├── CFDeepSeekEmptyResponseError     a completion without content
+    │   ├── CFDeepSeekIncompleteStreamError  a stream that ended without a finish reason
+    │   └── CFDeepSeekMaxTokensError         a tool call or JSON truncated, not retryable
+    └── CFDeepSeekConnectionError            host unreachable, connection lost; retryable
+        └── CFDeepSeekTimeoutError           no response in time; retryable
 
 Each class is at the same time the `openai` class and the `langchain_core` `ModelError` of its
 condition, so code that catches any of the three works. Which response becomes which class is
@@ -70,8 +70,8 @@ __all__ = [
 ]
 
 Origin = Literal["gateway", "cloudflare-api", "cloudflare-edge", "deepseek", "connection", "client"]
-"""Who failed: the gateway, Cloudflare's API, Cloudflare's edge in front of both, DeepSeek, the
-connection, or this package before it sent anything."""
+"""What failed: the gateway, Cloudflare's API, Cloudflare's edge in front of both, DeepSeek, the
+connection, or this package before sending."""
 
 _ORIGIN_NAMES: dict[Origin, str] = {
     "gateway": "Cloudflare AI Gateway",
@@ -84,44 +84,44 @@ _ORIGIN_NAMES: dict[Origin, str] = {
 
 
 class CFDeepSeekError(openai.APIError, ModelError):
-    """The root of every error that a request can end in.
+    """The base of every error that a request can raise.
 
-    `str()` says who failed, why, and what to do; it never holds a credential. `request` and
-    `response` are copies without the headers that carry one.
+    `str()` says what failed, why, and what to do; it never holds a credential. `request` and
+    `response` are copies without the headers that hold one.
     """
 
     origin: Origin
-    """Who failed."""
+    """What failed."""
 
     status_code: Any
-    """HTTP status of the answer, an int; `None` when there was no answer."""
+    """HTTP status of the response, an int; `None` without a response."""
 
     code: Any
     """Cloudflare's number (`2009`), or DeepSeek's word (`"invalid_request_error"`)."""
 
     gateway: dict[str, Any]
-    """What the gateway said in its headers: `log_id`, `cache_status`, `ray`, ..."""
+    """Gateway metadata from the response headers: `log_id`, `cache_status`, `ray`, ..."""
 
     retry_after: float | None
-    """Seconds that the service asked to wait, when it said so."""
+    """Seconds to wait as requested by the service; `None` if it requested none."""
 
     hint: str
-    """What to do, naming the field and the environment variable; may be empty."""
+    """What to do, naming the field and the environment variable; can be empty."""
 
     partial: str
-    """The text received before the failure; empty where none came."""
+    """The text received before the failure; can be empty."""
 
     usage_metadata: UsageMetadata | None
     """The tokens billed for a response that is not a valid completion; `None` when unknown."""
 
     raw_message: AIMessage | None
-    """The message as far as it came, with cut or broken calls in `invalid_tool_calls`.
+    """The message as far as it was received; truncated or malformed calls are `invalid_tool_calls`.
 
     `None` when the failure is not about a response of the model.
     """
 
     response: Any
-    """The answer, without the request's credentials; `None` when there was none."""
+    """The response, without the request's credentials; `None` without one."""
 
     def __init__(
         self,
@@ -150,24 +150,23 @@ class CFDeepSeekError(openai.APIError, ModelError):
         self.partial = partial
         self.raw_message = raw_message
         self.usage_metadata = raw_message.usage_metadata if raw_message else None
-        self._is_usage_reported = False
 
     def __str__(self) -> str:
-        facts = [
+        details = [
             f"status {self.status_code}" if self.status_code else "",
             f"code {self.code}" if self.code else "",
             f"log id {self.gateway['log_id']}" if "log_id" in self.gateway else "",
         ]
-        details = ", ".join(filter(None, facts))
-        who = _ORIGIN_NAMES[self.origin] + (f" ({details})" if details else "")
+        shown = ", ".join(filter(None, details))
+        who = _ORIGIN_NAMES[self.origin] + (f" ({shown})" if shown else "")
         reason = self.message.rstrip()
         if reason and reason[-1] not in ".!?":
             reason += "."
         return " ".join(filter(None, [f"{who}:", reason, self.hint]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The openai classes take keyword arguments that `Exception.__reduce__` does not pass on:
-        # without this an error could not come back from a worker process.
+        # `Exception.__reduce__` omits the keyword arguments that the openai classes require, so a
+        # worker process could not return an error.
         return _restore, (type(self), self.args, self.__dict__.copy())
 
 
@@ -182,13 +181,13 @@ def _restore(
 class CFDeepSeekAuthenticationError(
     CFDeepSeekError, openai.AuthenticationError, ModelAuthenticationError
 ):
-    """A credential is missing or wrong, or Cloudflare Access asks for one; `hint` says which."""
+    """A credential is missing or wrong, or Cloudflare Access requires one; `hint` says which."""
 
 
 class CFDeepSeekPermissionDeniedError(
     CFDeepSeekError, openai.PermissionDeniedError, ModelPermissionDeniedError
 ):
-    """A policy, Cloudflare Access or Cloudflare's edge refused the request."""
+    """A policy, Cloudflare Access or Cloudflare's edge rejected the request."""
 
 
 class CFDeepSeekInvalidRequestError(
@@ -206,7 +205,7 @@ class CFDeepSeekModelNotFoundError(CFDeepSeekError, openai.NotFoundError, ModelN
 
 
 class CFDeepSeekLogNotFoundError(CFDeepSeekError, openai.NotFoundError):
-    """The gateway has no such log, or not yet, or no body in it."""
+    """The gateway has no such log (yet), or the log has no body."""
 
 
 class CFDeepSeekInsufficientFundsError(CFDeepSeekError, openai.APIStatusError):
@@ -239,21 +238,21 @@ class CFDeepSeekEmptyResponseError(CFDeepSeekAPIError):
 
 
 class CFDeepSeekIncompleteStreamError(CFDeepSeekAPIError):
-    """A stream ended before its finish; `partial` holds the text received."""
+    """A stream ended before its finish reason; `partial` holds the text received."""
 
 
 class CFDeepSeekMaxTokensError(CFDeepSeekAPIError):
-    """A tool call or JSON was cut by `max_tokens`: the same request is cut at the same place."""
+    """A tool call or JSON was truncated by `max_tokens`, as it would be in a retry."""
 
     is_retryable = False
 
 
 class CFDeepSeekConnectionError(CFDeepSeekError, openai.APIConnectionError, ModelConnectionError):
-    """The host could not be reached, or the connection broke before a whole answer had come.
+    """The host could not be reached, or the connection was lost before the response was complete.
 
-    Not retryable where the host's TLS certificate is not trusted.
+    Not retryable if the host's TLS certificate is not trusted.
     """
 
 
 class CFDeepSeekTimeoutError(CFDeepSeekConnectionError, openai.APITimeoutError, ModelTimeoutError):
-    """No answer, or no further part of it, came in time."""
+    """The response did not begin, or did not continue, in time."""

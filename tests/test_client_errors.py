@@ -34,7 +34,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "an image for a model without vision": (
         [HumanMessage([IMAGE])],
         {"model": "deepseek-v4-pro"},
-        "messages[0] (HumanMessage): this model sees no images and files",
+        "messages[0] (HumanMessage): this model cannot read images or files",
     ),
     "an unknown parameter": ("Hi", {"temprature": 0}, "unknown parameters ['temprature']"),
     "an option of the gateway as a parameter": (
@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a value that JSON has no form for": (
         "Hi",
         {"extra_body": {"x": [math.nan]}},
-        "`x[0]` cannot be sent: JSON in UTF-8 has no form for nan.",
+        "`x[0]` cannot be sent: JSON in UTF-8 cannot represent nan.",
     ),
     "an option of the gateway out of range": (
         "Hi",

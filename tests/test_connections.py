@@ -153,7 +153,7 @@ def test_drain_bound_of_an_async_stream_interrupts_no_closing_of_other_connectio
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Connections that a server closed are cleaned up at the end of a stream."""
-    monkeypatch.setattr(stream_module, "_DRAIN_SECONDS", 0)
+    monkeypatch.setattr(stream_module, "_MAX_DRAIN_SECONDS", 0)
     choice = {"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}
     whole = json.dumps({"choices": [choice], "usage": {"completion_tokens": 1}}).encode()
     event = {"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from langchain_cf_deepseek import errors
-from langchain_cf_deepseek._errors.rules import error_from_response
+from langchain_cf_deepseek._errors.responses import error_from_response
 from langchain_cf_deepseek._http.library import http
 from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import FAILURES, Fault, LocalGateway
@@ -544,6 +544,6 @@ def test_untrusted_certificate_names_the_variable_and_is_not_retried(
     assert error.message.startswith("the TLS certificate of localhost is not trusted: ")
     assert (error.is_retryable, error.hint) == (
         False,
-        "Set SSL_CERT_FILE to a file of the certificates that your network trusts.",
+        "Set SSL_CERT_FILE to a file with the certificates that your network trusts.",
     )
     assert len(got) == 1

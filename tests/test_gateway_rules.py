@@ -107,7 +107,7 @@ def test_blocked_completion_is_reported_on_every_path(
 ) -> None:
     gateway = ruled(guardrails=Guardrails(response=["secret"]))
     gateway.reply(content="A secret.")
-    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the answer"):
+    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the response"):
         ask(gateway.chat_model(routing=routing), "Hello")
     assert len(gateway.requests) == 1
 
@@ -136,7 +136,9 @@ def test_dlp_block_of_a_completion_is_reported_with_its_findings(
 ) -> None:
     gateway = ruled(dlp=[DlpProfile(["4111"], "response")])
     gateway.reply(content="It is 4111.")
-    with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the answer") as caught:
+    with pytest.raises(
+        errors.CFDeepSeekContentBlockedError, match="blocked the response"
+    ) as caught:
         ask(gateway.chat_model(routing=routing), "Hello")
     assert caught.value.gateway["dlp"]["action"] == "BLOCK"
     assert len(gateway.requests) == 1

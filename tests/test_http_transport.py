@@ -168,7 +168,7 @@ def test_abandoned_stream_can_be_closed_by_the_garbage_collector_at_any_moment()
         def end() -> None:
             # In a thread that is acquiring a connection.
             with (
-                model._transport._clients.lend(None) as client,
+                model._transport._clients.acquire(None) as client,
                 client._transport._pool._optional_thread_lock,
             ):
                 chunks.close()
@@ -361,7 +361,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek
 
 model = ChatCloudflareDeepSeek(model="deepseek-flash", api_key="k", base_url=sys.argv[1])
 model.invoke("Hi")
-with model._transport._clients.lend(None) as client:
+with model._transport._clients.acquire(None) as client:
     with client._transport._pool._optional_thread_lock:
         child = os.fork()
 if child:
@@ -389,7 +389,7 @@ def test_idle_client_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with _server(serve) as server, _model(server.url) as model:
         model.invoke("Hi")
-        monkeypatch.setattr(clients, "_IDLE_SECONDS", -1)
+        monkeypatch.setattr(clients, "_MAX_IDLE_SECONDS", -1)
         model.invoke("Hi")
         assert ended.wait(5)
         assert model.invoke("Hi").text == "Short waves"

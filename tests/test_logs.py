@@ -131,8 +131,8 @@ def test_log_that_never_appears_is_an_error_with_a_hint(
     assert (caught.value.status_code, caught.value.code) == (404, 7002)
     assert str(caught.value) == (
         "Cloudflare's API (status 404, code 7002): Log not found. Check `gateway_id` "
-        "(CLOUDFLARE_GATEWAY_ID). Logs may be off, in the gateway or by `collect_log`; a log may "
-        "come late (raise `wait`), and may hold no bodies (`collect_log_payload`)."
+        "(CLOUDFLARE_GATEWAY_ID). Logging might be off, in the gateway or by `collect_log`; a "
+        "log can arrive late (raise `wait`) and can lack bodies (`collect_log_payload`)."
     )
 
 

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway
@@ -278,6 +280,86 @@ def test_surrogate_halves_are_joined_and_a_single_one_is_replaced(
 
 def _one(key: str, value: str) -> dict[str, Any]:
     return {key: value}
+
+
+_ARGUMENTS_WITH_SURROGATES = pytest.mark.parametrize(
+    ("pieces", "value"),
+    [
+        pytest.param(pieces, value, id=name)
+        for name, pieces, value in [
+            ("escaped pair", [r'{"x": "a\ud83d', r'\ude00b"}'], "a\U0001f600b"),
+            ("escaped pair, cut within", [r'{"x": "\uD8', r"3D\u", r'DE00"}'], "\U0001f600"),
+            ("escaped first half", [r'{"x": "\ud83d"}'], "\ufffd"),
+            ("escaped first half before text", [r'{"x": "\ud83', r'd\nb"}'], "\ufffd\nb"),
+            ("escaped second half", [r'{"x": "', r'\ude00"}'], "\ufffd"),
+            ("escaped backslash", ['{"x": "\\', r'\ud83d"}'], r"\ud83d"),
+            ("raw pair", ['{"x": "\ud83d', '\ude00"}'], "\U0001f600"),
+            ("raw first half", ['{"x": "\ud83d"}'], "\ufffd"),
+            ("raw second half", ['{"x": "a', '\ude00"}'], "a\ufffd"),
+            ("object", [{"x": "\ud83d\ude00\ud83d"}], "\U0001f600\ufffd"),
+        ]
+    ],
+)
+
+
+def _tool_call_pieces(pieces: list[Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return a completion with one tool call, and the deltas of its stream."""
+    first, *others = pieces
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": first}}
+    deltas = [{"index": 0, **call}]
+    deltas += [{"index": 0, "function": {"arguments": piece}} for piece in others]
+    whole = {"name": "f", "arguments": "".join(pieces) if others else first}
+    return (
+        completion("tool_calls", tool_calls=[{**call, "function": whole}]),
+        [{"tool_calls": [piece]} for piece in deltas],
+    )
+
+
+@_ARGUMENTS_WITH_SURROGATES
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_surrogates_in_tool_arguments_are_joined_or_replaced(
+    gw: LocalGateway, path: str, pieces: list[Any], value: str, version: str
+) -> None:
+    whole, deltas = _tool_call_pieces(pieces)
+    message = _answer(gw, path, whole, *deltas, output_version=version)
+    assert message.tool_calls == [
+        {"type": "tool_call", "name": "f", "args": {"x": value}, "id": "a"}
+    ]
+    assert AIMessage.model_validate_json(message.model_dump_json()) == message
+    (call,) = _sent_back(gw, path, message)["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"x": value}
+
+
+@_ARGUMENTS_WITH_SURROGATES
+def test_surrogates_in_tool_arguments_survive_a_checkpointer(
+    gw: LocalGateway, path: str, pieces: list[Any], value: str
+) -> None:
+    graph: Any = StateGraph(MessagesState)
+    llm = gw.chat_model(max_retries=0)
+    graph.add_node("model", lambda state: {"messages": PATHS[path](llm, state["messages"])})
+    graph.add_edge(START, "model")
+    app = graph.compile(checkpointer=InMemorySaver())
+    thread = {"configurable": {"thread_id": "1"}}
+    whole, deltas = _tool_call_pieces(pieces)
+    serve(gw, path, whole, *deltas)
+    app.invoke({"messages": "Hi"}, thread)
+    serve(gw, path, completion(content="Done."))
+    result = ToolMessage("ok", tool_call_id="a")
+    messages = app.invoke({"messages": [result, HumanMessage("Go on")]}, thread)["messages"]
+    assert messages[-1].content == "Done."
+    (call,) = gw.requests[-1].body["messages"][1]["tool_calls"]
+    assert json.loads(call["function"]["arguments"]) == {"x": value}
+
+
+def test_surrogates_in_repeated_tool_arguments_do_not_add_a_tool_call(
+    gw: LocalGateway, stream_path: str
+) -> None:
+    pieces = [r'{"x": "\ud83d', r'b\ud83d"}']
+    whole, deltas = _tool_call_pieces(pieces)
+    (summary,) = whole["choices"][0]["message"]["tool_calls"]
+    deltas.append({"tool_calls": [{"index": 0, **summary}]})
+    message = _answer(gw, stream_path, whole, *deltas)
+    assert [call["args"] for call in message.tool_calls] == [{"x": "\ufffdb\ufffd"}]
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, [[1]], [{"a": 1}], [None]])

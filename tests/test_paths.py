@@ -24,7 +24,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek._api.response import _text_chunk
+from langchain_cf_deepseek._api.chunks import build_text_chunk
 from langchain_cf_deepseek.local import LocalGateway, Reply, ToolCall
 from tests.conftest import PATHS, PICTURE, Ask
 
@@ -365,7 +365,7 @@ def test_images_are_sent_in_deepseeks_format_to_a_model_with_vision(
 
 def test_images_are_not_sent_to_a_model_without_vision(gw: LocalGateway, ask: Ask) -> None:
     """DeepSeek would answer without having seen it."""
-    with pytest.raises(ValueError, match=r"messages\[0\] .* sees no images"):
+    with pytest.raises(ValueError, match=r"messages\[0\] .* cannot read images"):
         ask(gw.chat_model(model="deepseek-v4-pro"), [HumanMessage([IMAGE])])
     assert gw.requests == []
 
@@ -482,7 +482,7 @@ def test_tracing_has_the_package_versions(gw: LocalGateway) -> None:
 
 def test_chunk_copied_from_a_template_equals_a_constructed_one() -> None:
     kwargs = {"reasoning_content": "Hm."}
-    copied = _text_chunk("Hi", kwargs, {"id": "1"})
+    copied = build_text_chunk("Hi", kwargs, {"id": "1"})
     made = ChatGenerationChunk(
         message=AIMessageChunk(
             content="Hi", additional_kwargs=kwargs, response_metadata={"id": "1"}
@@ -491,7 +491,7 @@ def test_chunk_copied_from_a_template_equals_a_constructed_one() -> None:
     assert copied == made
     assert dumpd(copied.message) == dumpd(made.message)
     assert (copied + copied).model_dump() == (made + made).model_dump()
-    other = _text_chunk("Ho", {}, {}).message
+    other = build_text_chunk("Ho", {}, {}).message
     assert isinstance(other, AIMessageChunk)
     other.tool_calls.append(tool_call(name="f", args={}, id="1"))
-    assert _text_chunk("Ho", {}, {}).message.model_dump()["tool_calls"] == []
+    assert build_text_chunk("Ho", {}, {}).message.model_dump()["tool_calls"] == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek import errors
-from langchain_cf_deepseek._http import transport
+from langchain_cf_deepseek._http import retries, transport
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
 
@@ -40,7 +40,7 @@ def _failing(gw: LocalGateway, ask: Ask, times: int = RETRIES, **fault: Any) -> 
 def test_retry_delay_doubles_up_to_eight_seconds(
     gw: LocalGateway, ask: Ask, pauses: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "random", SimpleNamespace(uniform=lambda _low, high: high))
+    monkeypatch.setattr(retries, "random", SimpleNamespace(uniform=lambda _low, high: high))
     _failing(gw, ask)
     assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
 
@@ -54,7 +54,7 @@ def test_retry_delay_is_shortened_at_random_by_up_to_a_quarter(
         drawn.append((low, high))
         return low
 
-    monkeypatch.setattr(transport, "random", SimpleNamespace(uniform=draw))
+    monkeypatch.setattr(retries, "random", SimpleNamespace(uniform=draw))
     _failing(gw, ask, times=3)
     assert (drawn, pauses) == ([(0.75, 1)] * 3, [0.375, 0.75, 1.5])
 

@@ -312,12 +312,12 @@ UNIFIED: dict[str, Any] = {
         ),
         (
             NATIVE | {"n": 2},
-            "`n` must be 1: DeepSeek gives one answer to a request; use `batch` for several.",
+            "`n` must be 1: DeepSeek returns one completion per request; use `batch` for several.",
         ),
         (NATIVE | {"top_logprobs": 5}, "`top_logprobs` needs `logprobs=True`."),
         (
             NATIVE | {"thinking": "disabled", "reasoning_effort": "high"},
-            "`thinking` is disabled, so `reasoning_effort` 'high' cannot be followed.",
+            "`thinking` is disabled, so `reasoning_effort` 'high' has no effect.",
         ),
         (
             NATIVE | {"thinking": "enabled", "reasoning_effort": "none"},

@@ -142,21 +142,21 @@ def test_strict_schema_keeps_the_meaning(gw: LocalGateway, ask: Ask, case: str) 
 
 
 LOOSE: dict[str, tuple[dict[str, Any], str]] = {
-    "anything": ({}, "any value"),
-    "a bare list": ({"type": "array"}, "a list of anything"),
-    "a list of anything": ({"type": "array", "items": {}}, "any value"),
+    "anything": ({}, "a schema without a type"),
+    "a bare list": ({"type": "array"}, "a list without a type of its items"),
+    "a list of anything": ({"type": "array", "items": {}}, "a schema without a type"),
     "a tuple": ({"type": "array", "prefixItems": [{"type": "string"}]}, "a tuple"),
-    "a bare dict": ({"type": "object"}, "an object with keys of any name"),
+    "a bare dict": ({"type": "object"}, "an object with arbitrary keys"),
     "a dict": (
         {"type": "object", "additionalProperties": {"type": "string"}},
-        "an object with keys of any name",
+        "an object with arbitrary keys",
     ),
     "parts of allOf": ({"allOf": [{"type": "string"}, {"type": "string"}]}, "`allOf`"),
     "a reference among choices": (
         {"anyOf": [{"$ref": "#"}, {"type": "null"}]},
-        "a reference among choices",
+        "a reference in `anyOf`",
     ),
-    "a negation": ({"not": {"type": "string"}}, "any value"),
+    "a negation": ({"not": {"type": "string"}}, "a schema without a type"),
     "a constant object": ({"const": {"a": 1}}, "a constant that is a list or an object"),
 }
 
@@ -166,7 +166,7 @@ def test_strict_mode_is_dropped_with_a_warning_for_an_unsupported_schema(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
     field, reason = LOOSE[case]
-    told = f"tool 'f', field 'a': DeepSeek's strict mode has no form for {reason}: the tools are"
+    told = f"tool 'f', field 'a': DeepSeek's strict mode does not support {reason}: the tools are"
     with pytest.warns(UserWarning, match=re.escape(told)):
         ask(gw.chat_model(), "Hi", tools=[_tool(_with_field(field))])
     function = gw.requests[-1].body["tools"][0]["function"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek import errors
-from langchain_cf_deepseek._http.stream import _parsed
+from langchain_cf_deepseek._http.stream import _parse_json
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
 from tests.fuzz.servers import Memory
@@ -341,7 +341,7 @@ def test_streams_of_one_model_do_not_mix(gw: LocalGateway) -> None:
 
 def test_parsed_keys_are_cached_and_parsed_texts_are_not() -> None:
     """The same few keys repeat thousands of times; texts would only fill the parser's cache."""
-    one, other = (_parsed(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
+    one, other = (_parse_json(b'{"reasoning_content": "The sky is blue."}') for _ in range(2))
     [key], [other_key] = one, other
     assert (key is other_key, one[key] is other[key]) == (True, False)
 
@@ -365,7 +365,7 @@ def test_unknown_keys_that_all_differ_do_not_accumulate_in_memory() -> None:
     tracemalloc.start()
     try:
         # Several times as many keys as the cache holds, so that each new one replaces another.
-        _parsed(json.dumps(_unknown_keys(60_000)).encode())
+        _parse_json(json.dumps(_unknown_keys(60_000)).encode())
         stream(10)
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()

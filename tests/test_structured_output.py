@@ -339,6 +339,18 @@ def test_json_mode_parses_to_the_class(gw: LocalGateway, run: Run) -> None:
     assert run(chain, "A joke with setup and punchline") == Joke(**TOLD)
 
 
+@pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
+def test_lone_surrogates_in_a_result_become_the_replacement_character(
+    gw: LocalGateway, run: Run, settings: dict[str, Any]
+) -> None:
+    text = r'{"setup": "\ud83d\ude00\ud83d..", "punchline": "b"}'
+    calls = [{"id": "a", "function": {"name": "Joke", "arguments": text}}]
+    message = {"content": text} if settings else {"tool_calls": calls}
+    gw.fault(body={"choices": [{"message": message, "finish_reason": "stop"}]})
+    chain = gw.chat_model(**settings).with_structured_output(Joke)
+    assert run(chain, "A joke") == Joke(setup="\U0001f600\ufffd..", punchline="b")
+
+
 def test_chain_of_prompt_model_and_schema_works(gw: LocalGateway, run: Run) -> None:
     gw.reply(tool_calls=[ToolCall("Joke", TOLD)])
     prompt = ChatPromptTemplate.from_messages(

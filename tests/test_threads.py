@@ -113,7 +113,7 @@ def test_document_for_a_model_without_vision_is_rejected_with_a_usable_hint(
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         ask(gw.chat_model(model="deepseek-v4-pro"), [HumanMessage([PDF])])
     assert caught.value.message == (
-        "messages[0] (HumanMessage): this model reads no documents, whichever way they come: "
+        "messages[0] (HumanMessage): this model cannot read documents in any form: "
         "send the text of the document."
     )
 
@@ -230,7 +230,7 @@ def test_messages_of_another_model_are_read(gw: LocalGateway, ask: Ask, case: st
     assert sent == {"role": "assistant", "content": content, "reasoning_content": reasoning}
 
 
-WHY = "DeepSeek has no form for them"
+WHY = "DeepSeek's API has no form for them"
 
 LEFT_OUT: dict[str, list[Any]] = {
     "server_tool_use, web_search_tool_result": [
@@ -278,7 +278,7 @@ def test_server_tool_blocks_of_another_model_are_dropped_with_one_warning(
         _, sent = _sent(gw, ask, HumanMessage("Hi"), turn)
     assert sent == {"role": "assistant", "content": "Hi", "reasoning_content": ""}
     assert [str(warning.message) for warning in said] == [
-        f"content blocks of the types {kinds} in assistant turns are left out: {WHY}."
+        f"content blocks of the types {kinds} in assistant turns are dropped: {WHY}."
     ]
 
 
@@ -321,8 +321,8 @@ def test_user_messages_for_another_model_are_read(gw: LocalGateway, block: Any, 
 @pytest.mark.parametrize(
     ("block", "complaint"),
     [
-        ({"type": "input_audio", "input_audio": {}}, "file. Send what is said in it as text."),
-        ({"type": "video", "url": URL}, "image, file. Send what is said in it as text."),
+        ({"type": "input_audio", "input_audio": {}}, "file. Send a transcript as text."),
+        ({"type": "video", "url": URL}, "image, file. Send a transcript as text."),
         ({"type": "document", "source": {"type": "url", "url": URL}}, "documents by file id only"),
         ({"type": "media", "mime_type": "application/pdf", "data": "x"}, "documents by file id"),
         ({"type": "image", "base64": "aGk="}, "messages[0] (HumanMessage): an image needs"),

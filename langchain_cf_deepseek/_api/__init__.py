@@ -1,4 +1,4 @@
-"""DeepSeek's own rules: what its API takes and returns, and what LangChain makes of both.
+"""DeepSeek's chat API: request bodies from LangChain's messages, and messages from responses.
 
-`messages` and `request` build a request, `response` reads what comes back. Nothing here does HTTP.
+`request` and `messages` build a request, `response` reads the response. Nothing here does HTTP.
 """

@@ -1,4 +1,4 @@
-"""What an assistant turn says, whichever provider's model wrote it.
+"""The blocks, the text and the reasoning of an assistant turn, whichever model wrote it.
 
 Blocks are those of LangChain's standard form, and of the integrations of Anthropic, Bedrock,
 Google, Groq, Mistral, OpenAI (chat completions and Responses), OpenRouter and xAI.
@@ -11,10 +11,15 @@ from typing import Any
 from langchain_core.messages import AIMessage
 
 MODEL_PROVIDER = "deepseek"
-"""Who wrote a message, in its `response_metadata`."""
+"""The `model_provider` in the `response_metadata` of this package's messages."""
 
-# `tool_calls` of the message says what was called; its content may repeat it, or lag behind it.
-_CALLS = frozenset(
+# Block types that only LangChain's standard form has.
+_STANDARD_BLOCK_TYPES = frozenset(
+    {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
+)
+
+# Ignored: `tool_calls` of the message is authoritative, and the content can lag behind it.
+_TOOL_CALL_BLOCKS = frozenset(
     {
         "custom_tool_call",
         "function_call",
@@ -27,7 +32,7 @@ _CALLS = frozenset(
         "toolUse",
     }
 )
-_REASONING = frozenset(
+_REASONING_BLOCKS = frozenset(
     {
         "reasoning",
         "reasoning.encrypted",
@@ -40,7 +45,7 @@ _REASONING = frozenset(
         "thought",
     }
 )
-# Where blocks and kwargs keep reasoning that can be read, the most direct first.
+# Where blocks and kwargs hold readable reasoning, the most direct first.
 _REASONING_KEYS = (
     "reasoning",
     "thinking",
@@ -52,72 +57,100 @@ _REASONING_KEYS = (
     "summary",
 )
 _REASONING_KWARGS = ("reasoning", "thinking", "reasoning_details")
-# Blocks that LangChain makes where it writes content in its standard form.
-_LANGCHAIN_BLOCK_TYPES = frozenset(
-    {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
-)
 _TEXT_KEYS = ("text", "refusal", "transcript")
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What an assistant turn says."""
+    """An assistant turn."""
 
     text: str
     reasoning: str
-    left_out: frozenset[str]
-    """The types of blocks that are neither text nor reasoning nor calls."""
+    dropped: frozenset[str]
+    """The types of blocks that are neither text nor reasoning nor tool calls."""
 
     blocks: list[Any] | None = None
-    """The content as blocks, where DeepSeek wrote them itself: they go back unchanged."""
+    """The content as blocks, where DeepSeek wrote blocks: they are sent back unchanged."""
 
 
 def read_turn(message: AIMessage) -> Turn:
-    """Return what an assistant turn says; never raise."""
-    blocks = [message.content] if isinstance(message.content, str) else message.content
-    own_blocks = _own_blocks(message)
+    """Return the text and the reasoning of an assistant turn; never raises."""
+    blocks = _own_blocks(message)
     texts: list[str] = []
-    thoughts: list[str] = []
-    left_out: set[str] = set()
-    for block in map(_unwrapped, blocks):
+    reasonings: list[str] = []
+    dropped: set[str] = set()
+    content = [message.content] if isinstance(message.content, str) else message.content
+    for block in map(_unwrap, content):
         if isinstance(block, str):
             texts.append(block)
-        elif (kind := block_type(block)) in _REASONING:
-            thoughts.append(_readable(block))
-        elif kind not in _CALLS:
-            text = _text_in(block)
+        elif (kind := block_type(block)) in _REASONING_BLOCKS:
+            reasonings.append(_find_reasoning(block))
+        elif kind not in _TOOL_CALL_BLOCKS:
+            text = _find_text(block)
             if text is None:
-                left_out.add(kind)
+                dropped.add(kind)
             else:
                 texts.append(text)
     kwargs = message.additional_kwargs
     text = "".join(texts)
     if not text:
-        text, audio_left_out = _text_outside_blocks(kwargs)
-        left_out |= audio_left_out
-    reasoning = _reasoning(kwargs, "".join(thoughts))
-    return Turn(text, reasoning, frozenset() if own_blocks else frozenset(left_out), own_blocks)
+        text, dropped_kwargs = _text_in_kwargs(kwargs)
+        dropped |= dropped_kwargs
+    reasoning = _select_reasoning(kwargs, "".join(reasonings))
+    return Turn(text, reasoning, frozenset(() if blocks else dropped), blocks)
+
+
+def block_type(block: Mapping[Any, Any]) -> str:
+    """Return the type of a block; without one, the key by which Bedrock names the type."""
+    return str(block.get("type") or next(iter(block), "{}"))
+
+
+def _unwrap(block: Any) -> Any:
+    """Return the block inside a `non_standard` block of LangChain's, or the block itself."""
+    while isinstance(block, dict) and block.get("type") == "non_standard":
+        value = block.get("value")
+        if not isinstance(value, dict):
+            break
+        block = value
+    return block
+
+
+def to_standard_block(block: str | dict[Any, Any], kind: Any, index: str) -> dict[str, Any]:
+    """Return a block of DeepSeek's in LangChain's standard form; `read_turn` reverses it.
+
+    Args:
+        block: The block, or a delta of it.
+        kind: The type of the whole block.
+        index: The index under which LangChain merges deltas.
+    """
+    if isinstance(block, str):
+        return {"type": "text", "text": block, "index": index}
+    if kind != "text" or not isinstance(block.get("text", ""), str):
+        return {"type": "non_standard", "value": block, "index": index}
+    standard = {"type": "text", "text": block.get("text", ""), "index": index}
+    extras = {key: block[key] for key in block.keys() - {"type", "text"}}
+    return {**standard, "extras": extras} if extras else standard
 
 
 def _own_blocks(message: AIMessage) -> list[Any] | None:
     """Return the blocks of a message that DeepSeek wrote as blocks, in DeepSeek's form.
 
-    Its server tools answer so, in a shape that is not published; `response` keeps it.
+    DeepSeek's server tools respond with blocks, in a shape that is not published.
     https://api-docs.deepseek.com/guides/build_a_chatbot
     """
     metadata = message.response_metadata
     if isinstance(message.content, str) or metadata.get("model_provider") != MODEL_PROVIDER:
         return None
     kinds = {block.get("type") for block in message.content if isinstance(block, dict)}
-    if metadata.get("output_version") != "v1" and not kinds & _LANGCHAIN_BLOCK_TYPES:
+    if metadata.get("output_version") != "v1" and not kinds & _STANDARD_BLOCK_TYPES:
         # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
         return [_as_block(block) for block in message.content if block]
     blocks = [
-        _unwrapped(block) if block["type"] == "non_standard" else _as_text_block(block)
+        _unwrap(block) if block["type"] == "non_standard" else _from_standard_text(block)
         for block in message.content
         if isinstance(block, dict) and block.get("type") in ("non_standard", "text")
     ]
-    # What DeepSeek wrote as text is text blocks with nothing but text in them.
+    # A response with text as a string is text blocks without any other key.
     if all(block.keys() == {"type", "text"} for block in blocks):
         return None
     return [block for block in blocks if block != {"type": "text", "text": ""}]
@@ -127,7 +160,7 @@ def _as_block(block: str | dict[Any, Any]) -> dict[Any, Any]:
     return {"type": "text", "text": block} if isinstance(block, str) else block
 
 
-def _as_text_block(block: Mapping[str, Any]) -> dict[str, Any]:
+def _from_standard_text(block: Mapping[str, Any]) -> dict[str, Any]:
     extras = block.get("extras")
     return {
         "type": "text",
@@ -136,22 +169,7 @@ def _as_text_block(block: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def block_type(block: Mapping[Any, Any]) -> str:
-    """Return the type of a content block; of one without, the key that Bedrock names it by."""
-    return str(block.get("type") or next(iter(block), "{}"))
-
-
-def _unwrapped(block: Any) -> Any:
-    """Return the block in one that LangChain's standard form has no type for."""
-    while isinstance(block, dict) and block.get("type") == "non_standard":
-        value = block.get("value")
-        if not isinstance(value, dict):
-            break
-        block = value
-    return block
-
-
-def _text_in(block: Mapping[str, Any]) -> str | None:
+def _find_text(block: Mapping[str, Any]) -> str | None:
     extras = block.get("extras")
     for source in (block, extras if isinstance(extras, dict) else {}):
         for key in _TEXT_KEYS:
@@ -160,38 +178,38 @@ def _text_in(block: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _text_outside_blocks(kwargs: Mapping[str, Any]) -> tuple[str, set[str]]:
-    """Return what OpenAI's models say in the place of text, and what of it cannot be read."""
+def _text_in_kwargs(kwargs: Mapping[str, Any]) -> tuple[str, set[str]]:
+    """Return what OpenAI's models write in the place of text, and the kinds that have no text."""
     refusal, audio = kwargs.get("refusal"), kwargs.get("audio")
     if isinstance(refusal, str) and refusal:
         return refusal, set()
-    transcript = _text_in(audio) if isinstance(audio, dict) else None
+    transcript = _find_text(audio) if isinstance(audio, dict) else None
     return transcript or "", {"audio"} if audio and transcript is None else set()
 
 
-def _reasoning(kwargs: Mapping[str, Any], in_blocks: str) -> str:
-    kept = kwargs.get("reasoning_content")
-    if isinstance(kept, str) and kept:
-        return kept
-    beside = (_readable(kwargs.get(key)) for key in _REASONING_KWARGS)
-    return in_blocks or next(filter(None, beside), "")
+def _select_reasoning(kwargs: Mapping[str, Any], in_blocks: str) -> str:
+    reasoning = kwargs.get("reasoning_content")
+    if isinstance(reasoning, str) and reasoning:
+        return reasoning
+    in_kwargs = (_find_reasoning(kwargs.get(key)) for key in _REASONING_KWARGS)
+    return in_blocks or next(filter(None, in_kwargs), "")
 
 
-def _readable(value: Any) -> str:
-    """Return the readable part of reasoning; what is encrypted or redacted has none."""
+def _find_reasoning(value: Any) -> str:
+    """Return the readable part of reasoning; empty for encrypted or redacted reasoning."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return "".join(map(_readable, value))
+        return "".join(map(_find_reasoning, value))
     if not isinstance(value, dict):
         return ""
-    return next(filter(None, _readings(value)), "")
+    return next(filter(None, _reasonings_by_key(value)), "")
 
 
-def _readings(block: Mapping[str, Any]) -> Iterator[str]:
+def _reasonings_by_key(block: Mapping[str, Any]) -> Iterator[str]:
     for key in _REASONING_KEYS:
         value = block.get(key)
         if key == "summary" and isinstance(value, list):  # OpenAI's Responses: paragraphs
-            yield "\n\n".join(filter(None, map(_readable, value)))
+            yield "\n\n".join(filter(None, map(_find_reasoning, value)))
         else:
-            yield _readable(value)
+            yield _find_reasoning(value)

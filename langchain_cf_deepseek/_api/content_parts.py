@@ -1,10 +1,11 @@
-"""Content blocks of system texts, questions and tool results as DeepSeek's parts.
+"""Content blocks of system messages, user messages and tool results as DeepSeek's parts.
 
-Blocks come in LangChain's standard form, and in those of OpenAI, Anthropic and Google.
+Blocks are those of LangChain's standard form, of OpenAI, Anthropic and Google.
 https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from langchain_core.messages import convert_to_openai_image_block, is_data_content_block
@@ -14,22 +15,23 @@ from langchain_cf_deepseek._json import json_text
 
 Part = dict[str, Any]
 Content = str | list[str | dict[Any, Any]]
+_Builders = Mapping[str, Callable[[Part], Part]]
 
-IMAGE_NEEDS = (
+INVALID_IMAGE = (
     "an image needs an http(s) URL, a data URL, base64 data with its `mime_type`, or a file id."
 )
-"""What is wrong with an image that is none."""
+"""The message of the error for an invalid image."""
 
-_DETAILS = (None, "low", "high", "original", "auto")
+_IMAGE_DETAILS = (None, "low", "high", "original", "auto")
 
-# What Bedrock puts between blocks to say where its cache of prompts begins: no content.
-_HINTS = frozenset({"cachePoint"})
+# Bedrock marks the end of the cached prompt with such a block: not content.
+_CACHE_MARKERS = frozenset({"cachePoint"})
 
-# The ids of DeepSeek's Files API; a tool's own files have ids, too.
-_FILE_ID = "file-api-"
+# File ids of DeepSeek's Files API have this prefix; the file ids in tool results can be others.
+_FILE_ID_PREFIX = "file-api-"
 
-# What may be said of a link beside where it leads to; anything more is data.
-_LINK_FIELDS = frozenset(
+# A block with a URL and only these keys is a link; with any other key it is data.
+_LINK_KEYS = frozenset(
     {
         "annotations",
         "extras",
@@ -45,50 +47,51 @@ _LINK_FIELDS = frozenset(
 )
 
 
-def system_content(content: Content) -> str | list[Part]:
-    """Return the content of a system text as text or parts.
+def build_system_content(content: Content) -> str | list[Part]:
+    """Return the content of a system message as text or parts.
 
     Raises:
-        ValueError: It holds another block than text.
+        ValueError: It holds a block that is not text.
     """
-    return _content([_part(block, _SYSTEM_PARTS) for block in _without_hints(content)])
+    return _join_parts([_build_part(block, _SYSTEM_PARTS) for block in _iter_blocks(content)])
 
 
-def user_content(content: Content, *, sees_images: bool) -> str | list[Part]:
-    """Return the content of a question as text or parts.
+def build_user_content(content: Content, *, sees_images: bool) -> str | list[Part]:
+    """Return the content of a user message as text or parts.
 
     Raises:
-        ValueError: DeepSeek, or a model without vision, has no form for a block.
+        ValueError: DeepSeek, or a model without vision, does not accept a block.
     """
-    parts = []
-    for block in _without_hints(content):
-        part = _part(block, _USER_PARTS if sees_images else _TEXT_ONLY_USER_PARTS)
-        parts.append(_seen(part, sees_images=sees_images))
-    return _content(parts)
+    builders = _USER_PARTS if sees_images else _TEXT_ONLY_USER_PARTS
+    parts = [
+        _check_vision(_build_part(block, builders), sees_images=sees_images)
+        for block in _iter_blocks(content)
+    ]
+    return _join_parts(parts)
 
 
-def result_content(content: Content, *, sees_images: bool) -> str | list[Part]:
-    """Return the content of a tool's result as text or parts.
+def build_result_content(content: Content, *, sees_images: bool) -> str | list[Part]:
+    """Return the content of a tool result as text or parts.
 
-    A result is data: what is no block that DeepSeek takes goes as its JSON, a link as its URL.
+    A result is data: a block that DeepSeek does not accept is sent as its JSON, a link as its URL.
 
     Raises:
         ValueError: It holds an image, and the model has no vision.
     """
-    parts = [_result_part(block, sees_images=sees_images) for block in _without_hints(content)]
-    return _content(parts) or ("" if isinstance(content, str) else "[]")
+    parts = [_build_result_part(block, sees_images=sees_images) for block in _iter_blocks(content)]
+    return _join_parts(parts) or ("" if isinstance(content, str) else "[]")
 
 
-def as_text(block: Any) -> Part:
-    """Return a block of a tool's result that is data, as text."""
+def block_as_text(block: Part) -> Part:
+    """Return a text part with the URL of a link, or the JSON of any other block."""
     link = block.get("url") or block.get("uri")
-    if isinstance(link, str) and block.keys() - {"url", "uri"} <= _LINK_FIELDS:
-        return {"type": "text", "text": link}
-    return {"type": "text", "text": json_text(block)}
+    if isinstance(link, str) and block.keys() - {"url", "uri"} <= _LINK_KEYS:
+        return _text(link)
+    return _text(json_text(block))
 
 
-def is_broken_image(block: Any) -> bool:
-    """Return whether a block is an image by its type, and none that LangChain can read."""
+def is_invalid_image(block: Any) -> bool:
+    """Return whether a block has the type of an image and LangChain cannot read it."""
     if not isinstance(block, dict) or block.get("type") != "image":
         return False
     if "file_id" in block or block.get("source_type") == "id" or not is_data_content_block(block):
@@ -100,8 +103,8 @@ def is_broken_image(block: Any) -> bool:
     return False
 
 
-def image_in_file(block: Any) -> Part | None:
-    """Return the image in a file of OpenAI's form, which LangChain would take for a PDF."""
+def find_image_in_file(block: Any) -> Part | None:
+    """Return the image in a file of OpenAI's form, which LangChain would read as a PDF."""
     file = block.get("file") if isinstance(block, dict) else None
     url = file.get("file_data") if isinstance(file, dict) else None
     if isinstance(url, str) and url.startswith("data:image/"):
@@ -109,70 +112,72 @@ def image_in_file(block: Any) -> Part | None:
     return None
 
 
-def is_rewritten_row(block: Any) -> bool:
-    """Return whether LangChain rewrites a block of data into its standard form, with a new id.
+def is_rewritten_by_langchain(block: Any) -> bool:
+    """Return whether LangChain rewrites a block into its standard form, with a random id.
 
-    A text of it would differ from request to request, and DeepSeek's cache would not know it again.
+    Its JSON would differ from request to request, and miss DeepSeek's prompt cache.
     """
     if not isinstance(block, dict):
         return False
     kind, mime_type = block_type(block), str(block.get("mime_type"))
     if kind == "file" and isinstance(block.get("file"), dict):
-        return _file_or_none(block) is None
+        return _find_file(block) is None
     is_old_form = kind in ("audio", "file") and "source_type" in block
     return kind == "input_audio" or (is_old_form and not mime_type.startswith("image/"))
 
 
-def _without_hints(content: Content) -> list[Any]:
+def _iter_blocks(content: Content) -> list[Any]:
     blocks = [content] if isinstance(content, str) else content
-    return [block for block in blocks if isinstance(block, str) or block_type(block) not in _HINTS]
+    return [b for b in blocks if isinstance(b, str) or block_type(b) not in _CACHE_MARKERS]
 
 
-def _content(parts: list[Part]) -> str | list[Part]:
+def _join_parts(parts: list[Part]) -> str | list[Part]:
     if len(parts) == 1 and parts[0]["type"] == "text":
         return str(parts[0]["text"])
     return parts or ""
 
 
-def _part(block: str | dict[Any, Any], part_of: Mapping[str, Callable[[Part], Part]]) -> Part:
+def _build_part(block: str | dict[Any, Any], builders: _Builders) -> Part:
     if isinstance(block, str):
-        return {"type": "text", "text": block}
+        return _text(block)
     kind = block_type(block)
-    convert = part_of.get(kind)
-    if convert is None:
-        named = [name for name in _NAMED if name in part_of]
-        way_out = next((way for word, way in _WAYS_OUT.items() if word in kind.lower()), "")
+    build = builders.get(kind)
+    if build is None:
+        accepted = [name for name in _DOCUMENTED_TYPES if name in builders]
+        hint = next((hint for word, hint in _TYPE_HINTS.items() if word in kind.lower()), "")
         msg = (
             f"a content block of type {block.get('type')!r} cannot be sent: here DeepSeek takes "
-            f"{', '.join(named)}.{way_out}"
+            f"{', '.join(accepted)}.{hint}"
         )
         raise ValueError(msg)
-    return convert(block)
+    return build(block)
 
 
-def _result_part(block: str | dict[Any, Any], *, sees_images: bool) -> Part:
+def _build_result_part(block: str | dict[Any, Any], *, sees_images: bool) -> Part:
     if isinstance(block, str):
-        return {"type": "text", "text": block}
-    convert = _RESULT_PARTS.get(block_type(block))
-    if convert is None:
-        return as_text(block)
+        return _text(block)
+    build = _RESULT_PARTS.get(block_type(block), block_as_text)
     try:
-        part = convert(block)
+        part = build(block)
     except ValueError:
-        return as_text(block)
-    if part["type"] == "file" and not part["file_id"].startswith(_FILE_ID):
-        return as_text(block)
-    return _seen(part, sees_images=sees_images)
+        return block_as_text(block)
+    if part["type"] == "file" and not part["file_id"].startswith(_FILE_ID_PREFIX):
+        return block_as_text(block)
+    return _check_vision(part, sees_images=sees_images)
 
 
-def _seen(part: Part, *, sees_images: bool) -> Part:
+def _check_vision(part: Part, *, sees_images: bool) -> Part:
     if sees_images or part["type"] == "text":
         return part
-    msg = "this model sees no images and files: use one that does, such as `deepseek-flash`."
+    msg = "this model cannot read images or files: use one that can, such as `deepseek-flash`."
     raise ValueError(msg)
 
 
-def _text_under(block: Part, key: str) -> str:
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _get_text(block: Part, key: str) -> str:
     text = block.get(key)
     if not isinstance(text, str):
         msg = f"a content block needs a string under {key!r}, not {text!r:.100}."
@@ -180,44 +185,46 @@ def _text_under(block: Part, key: str) -> str:
     return text
 
 
-def _text_part(block: Part) -> Part:
-    return {"type": "text", "text": _text_under(block, "text")}
+def _build_text(block: Part) -> Part:
+    return _text(_get_text(block, "text"))
 
 
-def _image_url_part(block: Part) -> Part:
+def _build_openai_image(block: Part) -> Part:
     if block.get("file_id"):
-        return _file_by_id(block)
-    image = block.get("image_url")
-    given = dict(image) if isinstance(image, Mapping) else {"url": image}
-    if block.get("detail"):  # where OpenAI's Responses say it
-        given["detail"] = block["detail"]
-    return _checked_image(given)
+        return _build_file_by_id(block)
+    value = block.get("image_url")
+    image = dict(value) if isinstance(value, Mapping) else {"url": value}
+    if block.get("detail"):  # the place of OpenAI's Responses API
+        image["detail"] = block["detail"]
+    return _checked_image(image)
 
 
-def _image_part(block: Part) -> Part:
+def _build_image(block: Part) -> Part:
     source = block.get("source")  # Anthropic's form
     if isinstance(source, dict):
         block = {**source, "base64": source.get("data"), "mime_type": source.get("media_type")}
     if block.get("file_id"):
-        return _file_by_id(block)
+        return _build_file_by_id(block)
     return _checked_image({"url": block.get("url") or _data_url(block)})
 
 
-def _media_part(block: Part) -> Part:
-    """Return the part of a block of Google's."""
-    return _file_part({**block, "base64": block.get("data")})
+def _build_google_media(block: Part) -> Part:
+    return _build_file({**block, "base64": block.get("data")})
 
 
-def _file_by_id(block: Part) -> Part:
-    return {"type": "file", "file_id": _text_under(block, "file_id")}
+def _build_file_by_id(block: Part) -> Part:
+    return {"type": "file", "file_id": _get_text(block, "file_id")}
 
 
 def _checked_image(image: Part) -> Part:
     url = image.get("url")
     if not isinstance(url, str) or not url.startswith(("https://", "http://", "data:image/")):
-        raise ValueError(IMAGE_NEEDS)
-    if image.get("detail") not in _DETAILS:
-        msg = f"the `detail` of an image is one of {_DETAILS[1:]}, not {image['detail']!r:.100}."
+        raise ValueError(INVALID_IMAGE)
+    if image.get("detail") not in _IMAGE_DETAILS:
+        msg = (
+            f"the `detail` of an image must be one of {_IMAGE_DETAILS[1:]}, "
+            f"not {image['detail']!r:.100}."
+        )
         raise ValueError(msg)
     return {"type": "image_url", "image_url": image}
 
@@ -228,10 +235,13 @@ def _data_url(block: Part) -> str | None:
     return None
 
 
-def _file_part(block: Part) -> Part:
-    part = _file_or_none(block)
+def _build_file(block: Part, *, sees_images: bool = True) -> Part:
+    part = _find_file(block)
     if part is not None:
         return part
+    if not sees_images:
+        msg = "this model cannot read documents in any form: send the text of the document."
+        raise ValueError(msg)
     msg = (
         "DeepSeek takes documents by file id only: upload the file with DeepSeek's Files API "
         '(https://api-docs.deepseek.com/guides/files_api) and send {"type": "file", "file_id": ...}'
@@ -240,31 +250,20 @@ def _file_part(block: Part) -> Part:
     raise ValueError(msg)
 
 
-def _unseen_file_part(block: Part) -> Part:
-    part = _file_or_none(block)
-    if part is not None:
-        return part
-    msg = "this model reads no documents, whichever way they come: send the text of the document."
-    raise ValueError(msg)
-
-
-def _file_or_none(block: Part) -> Part | None:
+def _find_file(block: Part) -> Part | None:
+    """Return the part for a file id or an image; `None` for any other document."""
     if isinstance(block.get("file"), dict):  # OpenAI's form
         block = block["file"]
     if block.get("file_id"):
-        return _file_by_id(block)
+        return _build_file_by_id(block)
     data_url = block.get("file_data") or _data_url(block)
     if isinstance(data_url, str) and data_url.startswith("data:image/"):
         return _checked_image({"url": data_url})
     return None
 
 
-def _document_part(block: Part) -> Part:
-    return _document_text(block) or _file_part(_source_of(block))
-
-
-def _unseen_document_part(block: Part) -> Part:
-    return _document_text(block) or _unseen_file_part(_source_of(block))
+def _build_document(block: Part, *, sees_images: bool = True) -> Part:
+    return _find_document_text(block) or _build_file(_source_of(block), sees_images=sees_images)
 
 
 def _source_of(block: Part) -> Part:
@@ -272,36 +271,34 @@ def _source_of(block: Part) -> Part:
     return source if isinstance(source, dict) else block
 
 
-def _document_text(block: Part) -> Part | None:
-    """Return the text of one of Anthropic's documents, where it comes as text."""
+def _find_document_text(block: Part) -> Part | None:
+    """Return the text of one of Anthropic's documents; `None` for one that is not text."""
     source = _source_of(block)
     text = source.get("data") if source.get("type") == "text" else source.get("content")
     if isinstance(text, list):
-        pieces = [piece.get("text") if isinstance(piece, dict) else piece for piece in text]
-        texts = [piece for piece in pieces if isinstance(piece, str)]
-        text = "\n\n".join(texts) if len(texts) == len(pieces) else None
-    return {"type": "text", "text": text} if isinstance(text, str) and text else None
+        entries = [entry.get("text") if isinstance(entry, dict) else entry for entry in text]
+        texts = [entry for entry in entries if isinstance(entry, str)]
+        text = "\n\n".join(texts) if len(texts) == len(entries) else None
+    return _text(text) if isinstance(text, str) and text else None
 
 
-_SYSTEM_PARTS = dict.fromkeys(("text", "text-plain", "input_text", "output_text"), _text_part)
-_IMAGES: dict[str, Callable[[Part], Part]] = {
-    "image_url": _image_url_part,
-    "input_image": _image_url_part,
-    "image": _image_part,
+_SYSTEM_PARTS = dict.fromkeys(("text", "text-plain", "input_text", "output_text"), _build_text)
+_IMAGE_PARTS: _Builders = {
+    "image_url": _build_openai_image,
+    "input_image": _build_openai_image,
+    "image": _build_image,
 }
-_RESULT_PARTS = {**_SYSTEM_PARTS, **_IMAGES, "file": _file_part, "input_file": _file_part}
-_USER_PARTS = {**_RESULT_PARTS, "media": _media_part, "document": _document_part}
-_TEXT_ONLY_USER_PARTS = {
+_RESULT_PARTS = {**_SYSTEM_PARTS, **_IMAGE_PARTS, "file": _build_file, "input_file": _build_file}
+_USER_PARTS = {**_RESULT_PARTS, "media": _build_google_media, "document": _build_document}
+_TEXT_ONLY_USER_PARTS: _Builders = {
     **_SYSTEM_PARTS,
-    **_IMAGES,
-    **dict.fromkeys(("file", "input_file", "media"), _unseen_file_part),
-    "document": _unseen_document_part,
+    **_IMAGE_PARTS,
+    **dict.fromkeys(("file", "input_file", "media"), partial(_build_file, sees_images=False)),
+    "document": partial(_build_document, sees_images=False),
 }
 
-# The types of LangChain's own and of OpenAI's that a message of ours names.
-_NAMED = ("text", "text-plain", "image_url", "image", "file")
+# The types of LangChain and OpenAI that error messages name.
+_DOCUMENTED_TYPES = ("text", "text-plain", "image_url", "image", "file")
 
-_WAYS_OUT = {
-    "audio": " Send what is said in it as text.",
-    "video": " Send what is said in it as text.",
-}
+_TRANSCRIPT_HINT = " Send a transcript as text."
+_TYPE_HINTS = {"audio": _TRANSCRIPT_HINT, "video": _TRANSCRIPT_HINT}

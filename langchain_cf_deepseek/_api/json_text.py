@@ -4,30 +4,33 @@ import json
 import re
 from typing import Any
 
+from langchain_cf_deepseek._surrogates import join_json_surrogates
+
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 
-_DECODER = json.JSONDecoder(strict=False)
+DECODER = json.JSONDecoder(strict=False)
+"""Accepts unescaped line breaks in strings, which models write now and then."""
 
 
 def read_json(text: str) -> Any:
-    """Return the first JSON object or array in `text`, fenced or not, or the one value it is.
+    """Return the first JSON object or array in `text`, fenced or not, or the value that is `text`.
 
-    What stands behind it does not count: DeepSeek's JSON mode lets it pass.
+    Text after it is ignored: DeepSeek's JSON mode allows it.
 
     Raises:
-        ValueError: There is none, or it is not whole.
+        ValueError: There is no JSON, or it is incomplete.
     """
-    for place in _candidates(text):
-        start = json_start(place)
+    for candidate in _candidates(join_json_surrogates(text)):
+        start = find_json_start(candidate)
         try:
-            return _DECODER.raw_decode(place, start)[0] if start >= 0 else json.loads(place)
+            return DECODER.raw_decode(candidate, start)[0] if start >= 0 else json.loads(candidate)
         except (ValueError, RecursionError):
             continue
-    msg = "the text holds no whole JSON value"
+    msg = "the text holds no complete JSON value"
     raise ValueError(msg)
 
 
-def is_whole_json(text: str) -> bool:
+def contains_json(text: str) -> bool:
     """Return whether `read_json` finds a value."""
     try:
         read_json(text)
@@ -36,10 +39,10 @@ def is_whole_json(text: str) -> bool:
     return True
 
 
-def json_start(text: str) -> int:
-    """Return where the first JSON object or array of `text` begins; -1 if none does."""
-    places = [place for bracket in "{[" if (place := text.find(bracket)) >= 0]
-    return min(places, default=-1)
+def find_json_start(text: str) -> int:
+    """Return the index of the first JSON object or array in `text`; -1 without one."""
+    starts = [start for bracket in "{[" if (start := text.find(bracket)) >= 0]
+    return min(starts, default=-1)
 
 
 def _candidates(text: str) -> list[str]:

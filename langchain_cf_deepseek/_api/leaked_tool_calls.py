@@ -1,17 +1,18 @@
-"""Tool calls that a server left unparsed: their markup stands in the text instead.
+"""Tool calls that a server did not parse, and whose markup is in the text instead.
 
-DeepSeek's models write calls in markup of their own, each generation in another, and the servers
-that run them (vLLM, SGLang, NIM, DeepSeek's own) miss it now and then.
+Each generation of DeepSeek's models writes tool calls in another markup, which the servers that run
+them (vLLM, SGLang, NIM, DeepSeek's own) sometimes fail to parse.
 https://github.com/vllm-project/vllm/issues/45603 and
 https://github.com/sgl-project/sglang/issues/32539
 """
 
-import json
 import re
 from collections.abc import Collection
 from typing import Any
 
-# The bars of special tokens: full-width, doubled, or the ASCII ones of a careless detokenizer.
+from langchain_cf_deepseek._api.json_text import DECODER
+
+# The bars of special tokens: full-width, doubled, or ASCII after a careless detokenizer.
 _BARS = r"[|\uff5c\u2016\u2223\u2225\uffe8]+"
 _TAG = re.compile(
     rf"""
@@ -19,7 +20,7 @@ _TAG = re.compile(
     (?:
         (?P<dsml>{_BARS}\s*(?P<closing_inside>/)?\s*DSML[^<>]*)  # V3.2 on: <|DSML|invoke name="f">
       | (?P<token>(?:{_BARS}\s*tool|tool\u2581)[^<>]*)           # V3: <|tool_calls_begin|>
-      | (?:\w+:)?(?:function|tool)[_\ ]calls?\s*                 # the bars and their word lost
+      | (?:\w+:)?(?:function|tool)[_\ ]calls?\s*                 # without bars and their word
       | (?:\w+:)?(?P<invoke>invoke)(?:\s+name\s*=[^<>]*)?
       | function\s*=[^<>]*
     )
@@ -30,8 +31,8 @@ _TAG = re.compile(
 )
 _NAME = re.compile(r"""(?:name\s*=\s*|function\s*=\s*)["']?(?P<name>[\w-]+)""")
 
-# Code and quotations, in which markup is explained: a fence of any length, closed or cut off,
-# backticks, HTML, indented and quoted lines.
+# Code and quotations, which explain markup: a fence of any length, closed or truncated, backticks,
+# HTML, indented and quoted lines.
 _CODE = re.compile(
     r"""
     ^[ ]{0,3}(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ ]{0,3}(?P=fence)[`~]*[ \t]*$|\Z)
@@ -41,65 +42,64 @@ _CODE = re.compile(
     """,
     re.DOTALL | re.MULTILINE | re.VERBOSE,
 )
-_FENCED = re.compile(r"```\w*\n(.*)```", re.DOTALL)
+_FENCED_CALL = re.compile(r"```\w*\n(.*)```", re.DOTALL)
 
-# What a server leaves at the end: <|end_of_sentence|>, <|im_end|>.
+# End tokens that a server did not remove: <|end_of_sentence|>, <|im_end|>.
 _END_TOKENS = re.compile(rf"(?:\s*<{_BARS}[^<>]*(?:end|eos|eot)[^<>]*>)+\s*\Z", re.IGNORECASE)
 
-# A tag inside a sentence follows a word and a space, or a quotation mark. As markup it begins a
-# line, or stands behind a whole sentence, another tag, or a word without a space.
+# A tool call's own end token: <|tool_calls_end|>.
+_TOOL_END_TOKEN = re.compile(rf"<{_BARS}\s*(?:tool|/?\s*DSML)[^<>]*>\s*\Z", re.IGNORECASE)
+
+# A tag inside a sentence follows a word and a space, or a quotation mark. A tag of markup starts a
+# line, or follows a complete sentence, another tag, or a word without a space.
 _BEFORE_MARKUP = re.compile(
     r"""(?:\A|\n|[>.!?:;\u2026\u3002\uff01\uff1a\uff1f])\s*\Z | [^\s"'(\[]\Z""", re.VERBOSE
 )
 _AFTER_MARKUP = re.compile(r"\s*(?:[<{\[]|\Z)|[ \t]*\n")
 _AFTER_TOKEN = re.compile(r"[a-zA-Z]")
-_NEAR = 200
+_CONTEXT_LENGTH = 200
 
 
 def contains_leaked_tool_call(text: str, tools: Collection[str]) -> bool:
-    """Return whether `text` is, or ends in, a tool call that was left unparsed.
+    """Return whether `text` is, or ends in, a tool call that the server did not parse.
 
-    A text that explains the markup, in code or inside a sentence, holds none.
+    A text that explains the markup, in code or inside a sentence, contains none.
 
     Args:
         text: The text or the reasoning of a response.
         tools: The names of the tools that the model could call.
     """
-    text = text if _TOKEN_WITH_TOOL.search(text[-_NEAR:]) else _END_TOKENS.sub("", text)
-    return _is_call_as_text(text.strip(), tools) or _holds_markup(text, tools)
+    text = text if _TOOL_END_TOKEN.search(text[-_CONTEXT_LENGTH:]) else _END_TOKENS.sub("", text)
+    return _is_tool_call_text(text.strip(), tools) or _contains_markup(text, tools)
 
 
-# An end token that is of a call itself: <|tool_calls_end|>.
-_TOKEN_WITH_TOOL = re.compile(rf"<{_BARS}\s*(?:tool|/?\s*DSML)[^<>]*>\s*\Z", re.IGNORECASE)
-
-
-def _holds_markup(text: str, tools: Collection[str]) -> bool:
+def _contains_markup(text: str, tools: Collection[str]) -> bool:
     if "<" not in text and "[" not in text:
         return False
     text = _CODE.sub(" ", text)
-    tags = [tag for tag in _TAG.finditer(text) if not _is_foreign(tag, tools)]
+    tags = [tag for tag in _TAG.finditer(text) if not _is_other_xml(tag, tools)]
     markup = [tag for tag in tags if _is_markup(tag, tools)]
     if not markup:
         return False
     first, last = markup[0], markup[-1]
     is_opening = not (last["closing"] or last["closing_inside"] or last["end"])
     ends_in_markup = is_opening or not text[last.end() :].strip()
-    # What follows a call is made up: the tool has not run.
+    # Text after a tool call is invented: the tool has not run.
     special = [tag for tag in markup if tag["dsml"] or tag["token"]]
-    called = text[max(first.start() - _NEAR, 0) : last.end() + _NEAR]
-    return ends_in_markup or len(special) > 1 or any(_names(called, tool) for tool in tools)
+    called = text[max(first.start() - _CONTEXT_LENGTH, 0) : last.end() + _CONTEXT_LENGTH]
+    return ends_in_markup or len(special) > 1 or any(_contains_name(called, tool) for tool in tools)
 
 
-def _is_foreign(tag: re.Match[str], tools: Collection[str]) -> bool:
-    """Return whether a tag without bars is of another XML: it names something that is no tool."""
+def _is_other_xml(tag: re.Match[str], tools: Collection[str]) -> bool:
+    """Return whether a tag without bars is other XML: it has a name that is not a tool's."""
     if not tag["invoke"]:
         return False
-    opening = tag if not tag["closing"] else _opening_of(tag)
+    opening = tag if not tag["closing"] else _find_opening(tag)
     name = _NAME.search(opening[0]) if opening else None
     return name is not None and name["name"] not in tools
 
 
-def _opening_of(closing: re.Match[str]) -> re.Match[str] | None:
+def _find_opening(closing: re.Match[str]) -> re.Match[str] | None:
     before = closing.string[: closing.start()]
     opened = [tag for tag in _TAG.finditer(before) if tag["invoke"] and not tag["closing"]]
     return opened[-1] if opened else None
@@ -115,35 +115,35 @@ def _is_markup(tag: re.Match[str], tools: Collection[str]) -> bool:
     return bool(tag["token"] and _AFTER_TOKEN.match(text, tag.end()))
 
 
-def _names(text: str, tool: str) -> bool:
+def _contains_name(text: str, tool: str) -> bool:
     return bool(tool) and re.search(rf"(?<![\w-]){re.escape(tool)}(?![\w-])", text) is not None
 
 
-def _is_call_as_text(text: str, tools: Collection[str]) -> bool:
-    """Return whether a whole text is a call without any tag, or several."""
-    if fenced := _FENCED.fullmatch(text):
+def _is_tool_call_text(text: str, tools: Collection[str]) -> bool:
+    """Return whether a text consists of tool calls without tags."""
+    if fenced := _FENCED_CALL.fullmatch(text):
         text = fenced[1].strip()
     if text.startswith(("{", "[")):
         values = _json_values(text)
-        return bool(values) and all(_is_call(value, tools) for value in values)
-    # `get_weather{"city": "Paris"}`, and V3's form with its special tokens lost.
+        return bool(values) and all(_is_tool_call(value, tools) for value in values)
+    # `get_weather{"city": "Paris"}`, and V3's form without its special tokens.
     text = text.removeprefix("functions.").removeprefix("function").lstrip()
     name = next((tool for tool in tools if tool and text.startswith(tool)), None)
     if name is None:
         return False
     rest = text[len(name) :].strip()
-    if fenced := _FENCED.fullmatch(rest):
+    if fenced := _FENCED_CALL.fullmatch(rest):
         rest = fenced[1].strip()
     values = _json_values(rest)
     return len(values) == 1 and isinstance(values[0], dict)
 
 
 def _json_values(text: str) -> list[Any]:
-    """Return the JSON values that a text consists of; none where it holds anything else."""
+    """Return the JSON values of a text; empty if it holds anything else."""
     values = []
     try:
         while text:
-            value, end = _DECODER.raw_decode(text)
+            value, end = DECODER.raw_decode(text)
             values.append(value)
             text = text[end:].lstrip(" \t\r\n,;")
     except (ValueError, RecursionError):
@@ -151,20 +151,17 @@ def _json_values(text: str) -> list[Any]:
     return values
 
 
-_DECODER = json.JSONDecoder(strict=False)
-
-
-def _is_call(value: Any, tools: Collection[str]) -> bool:
+def _is_tool_call(value: Any, tools: Collection[str]) -> bool:
     if isinstance(value, list):
-        return bool(value) and all(_is_call(entry, tools) for entry in value)
+        return bool(value) and all(_is_tool_call(entry, tools) for entry in value)
     if not isinstance(value, dict):
         return False
     for key in ("tool_calls", "tool_call", "function_call", "function"):
         if isinstance(value.get(key), dict | list):
-            return _is_call(value[key], tools)
+            return _is_tool_call(value[key], tools)
     if not isinstance(value.get("name"), str) or value["name"] not in tools:
         return False
     arguments = value.get("arguments", value.get("parameters"))
-    # The description of a tool has a schema in the place of arguments.
+    # The declaration of a tool has a schema in the place of arguments.
     is_schema = isinstance(arguments, dict) and arguments.get("type") == "object"
     return isinstance(arguments, dict | str) and not (is_schema and "properties" in arguments)

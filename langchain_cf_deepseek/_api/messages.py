@@ -1,10 +1,10 @@
-"""LangChain messages as DeepSeek's `messages`.
+"""LangChain messages as DeepSeek's `messages`, and the keys that requests and responses share.
 
 https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -18,23 +18,27 @@ from langchain_core.messages import (
 
 from langchain_cf_deepseek._api.assistant_messages import Turn, read_turn
 from langchain_cf_deepseek._api.content_parts import (
-    IMAGE_NEEDS,
-    as_text,
-    image_in_file,
-    is_broken_image,
-    is_rewritten_row,
-    result_content,
-    system_content,
-    user_content,
+    INVALID_IMAGE,
+    block_as_text,
+    build_result_content,
+    build_system_content,
+    build_user_content,
+    find_image_in_file,
+    is_invalid_image,
+    is_rewritten_by_langchain,
 )
 from langchain_cf_deepseek._json import encoding_error_message
+from langchain_cf_deepseek._surrogates import join_json_surrogates
 from langchain_cf_deepseek._warnings import warn_once
 
 UNKNOWN_KEYS = "deepseek"
-"""Where `additional_kwargs` keeps what an answer holds beyond the documented keys."""
+"""Where `additional_kwargs` keeps the undocumented keys of a response's message."""
 
-REASONING_KEY = "reasoning_key"
-"""Where `response_metadata` keeps the server's word for `reasoning_content`, if it has another."""
+_REASONING_KEY = "reasoning_key"
+"""Where `response_metadata` keeps the server's key, if it is not `reasoning_content`."""
+
+ALTERNATIVE_REASONING_KEY = "reasoning"
+"""The key of vLLM since January 2026, OpenRouter and Workers AI."""
 
 DOCUMENTED_KEYS = frozenset(
     {
@@ -49,9 +53,9 @@ DOCUMENTED_KEYS = frozenset(
         "tool_calls",
     }
 )
-"""The keys of a message that are made of, or read into, fields of LangChain's messages."""
+"""The keys of a wire message that have a field in LangChain's messages."""
 
-# What a `ChatMessage` of a role stands for. DeepSeek refuses `developer`, OpenAI's `system`.
+# The class for each role of a `ChatMessage`. DeepSeek rejects `developer`, OpenAI's `system`.
 _MESSAGE_CLASS_FOR_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
     "assistant": AIMessage,
     "developer": SystemMessage,
@@ -61,107 +65,134 @@ _MESSAGE_CLASS_FOR_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage
 _REMINDER = "latest_reminder"
 
 
-def to_wire(
+def build_wire_messages(
     messages: Sequence[BaseMessage], *, send_reasoning: bool, sees_images: bool
 ) -> list[dict[str, Any]]:
-    """Return `messages` as DeepSeek takes them.
+    """Return `messages` in DeepSeek's form.
 
     Args:
         messages: The conversation.
         send_reasoning: Send `reasoning_content` back with every assistant turn, `""` where a turn
-            has none: while thinking, DeepSeek may refuse a turn without it.
-        sees_images: Whether the model has vision. DeepSeek does not refuse an image sent to a
-            model without: it silently answers without having seen it.
+            has none: while thinking, DeepSeek can reject a turn without it.
+        sees_images: Whether the model has vision. DeepSeek does not reject an image sent to a
+            model without vision: it silently ignores the image.
 
     Raises:
-        ValueError: DeepSeek has no form for a message or block; the text names it.
+        ValueError: A message or block has no form in DeepSeek's API; the text names it.
     """
     wire: list[dict[str, Any]] = []
-    left_out: set[str] = set()
-    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
-    last_question = max(
-        (place for place, message in enumerate(messages) if isinstance(message, HumanMessage)),
+    dropped: set[str] = set()
+    answered_ids = {
+        message.tool_call_id for message in messages if isinstance(message, ToolMessage)
+    }
+    last_user_index = max(
+        (index for index, message in enumerate(messages) if isinstance(message, HumanMessage)),
         default=-1,
     )
     for index, message in enumerate(messages):
         try:
             if isinstance(message, ChatMessage) and message.role != _REMINDER:
-                message = _by_role(message)  # noqa: PLW2901 - it stands for the other
+                message = _convert_chat_message(message)  # noqa: PLW2901 - it replaces the other
             if isinstance(message, AIMessage):
                 turn = read_turn(message)
-                left_out |= turn.left_out
-                said = _assistant(message, turn, answered)
+                dropped |= turn.dropped
+                wire_message = _build_assistant(message, turn, answered_ids)
                 if send_reasoning:
-                    is_checked = index > last_question
-                    said |= _reasoning(message, turn, is_checked=is_checked)
-                wire.append(said)
+                    wire_message |= _build_reasoning(
+                        message, turn.reasoning, is_validated=index > last_user_index
+                    )
+                wire.append(wire_message)
             else:
-                wire.append(_message(message, sees_images=sees_images))
+                wire.append(_build_other(message, sees_images=sees_images))
         except ValueError as error:
             msg = f"messages[{index}] ({type(messages[index]).__name__}): {error}"
             raise ValueError(msg) from None
     for index, earlier in enumerate(wire[:-1]):
         if "prefix" in earlier:
-            msg = f"messages[{index}]: only the last message can be a `prefix`; take the mark off."
+            msg = f"messages[{index}]: only the last message can be a `prefix`; remove the mark."
             raise ValueError(msg)
-    if left_out:
+    if dropped:
         warn_once(
-            f"content blocks of the types {', '.join(sorted(left_out))} in assistant turns are "
-            "left out: DeepSeek has no form for them."
+            f"content blocks of the types {', '.join(sorted(dropped))} in assistant turns are "
+            "dropped: DeepSeek's API has no form for them."
         )
     return wire
 
 
-def traceable(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Return `messages` as LangChain can take them through its tracers and its standard form.
+def make_traceable(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return `messages` with blocks that LangChain's tracers and standard form can read.
 
-    Tracers read images before a model is asked, and fail for one that is none.
+    Tracers read images before the request is built, and raise for an invalid image.
 
     Raises:
-        ValueError: A user sends such an image.
+        ValueError: A user or system message holds such an image.
     """
     return [
-        message if isinstance(message.content, str) else _traceable(index, message)
+        message if isinstance(message.content, str) else _make_traceable(index, message)
         for index, message in enumerate(messages)
     ]
 
 
-def _traceable(index: int, message: BaseMessage) -> BaseMessage:
+def _make_traceable(index: int, message: BaseMessage) -> BaseMessage:
     content: list[Any] = []
     for block in message.content:
-        broken = is_broken_image(block)
-        if isinstance(message, ToolMessage) and (broken or is_rewritten_row(block)):
-            content.append(as_text(block) if isinstance(block, dict) else block)
-        elif broken and isinstance(message, AIMessage):
+        is_invalid = is_invalid_image(block)
+        if isinstance(message, ToolMessage) and (is_invalid or is_rewritten_by_langchain(block)):
+            content.append(block_as_text(block) if isinstance(block, dict) else block)
+        elif is_invalid and isinstance(message, AIMessage):
             content.append({"type": "non_standard", "value": block})
-        elif broken:
-            msg = f"messages[{index}] ({type(message).__name__}): {IMAGE_NEEDS}"
+        elif is_invalid:
+            msg = f"messages[{index}] ({type(message).__name__}): {INVALID_IMAGE}"
             raise ValueError(msg)
         else:
-            content.append(image_in_file(block) or block)
+            content.append(find_image_in_file(block) or block)
     return (
         message if content == message.content else message.model_copy(update={"content": content})
     )
 
 
 def reasoning_of(message: AIMessage) -> str:
-    """Return the reasoning of an assistant turn, whichever way the message keeps it."""
+    """Return the reasoning of an assistant turn, in whichever form the message holds it."""
     return read_turn(message).reasoning
 
 
-def _message(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
+def find_reasoning(wire: Mapping[str, Any]) -> tuple[str, str | float] | None:
+    """Return the key and the value of the reasoning in a message or delta; `None` without any.
+
+    Raises:
+        TypeError: `reasoning_content` is a list or an object.
+    """
+    for key in ("reasoning_content", ALTERNATIVE_REASONING_KEY):
+        value = wire.get(key)
+        if value is None or value == "":
+            continue
+        if isinstance(value, str | bool | int | float):
+            return key, value
+        if key == ALTERNATIVE_REASONING_KEY:
+            return None  # not a text: kept with the unknown keys
+        msg = f"{key} is a {type(value).__name__}"
+        raise TypeError(msg)
+    return None
+
+
+def reasoning_key_metadata(key: str | None) -> dict[str, str]:
+    """Return the part of `response_metadata` that names the server's key."""
+    return {_REASONING_KEY: key} if key == ALTERNATIVE_REASONING_KEY else {}
+
+
+def _build_other(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
     if isinstance(message, ToolMessage):
-        content = result_content(message.content, sees_images=sees_images)
+        content = build_result_content(message.content, sees_images=sees_images)
         return {"role": "tool", "content": content, "tool_call_id": message.tool_call_id}
     if isinstance(message, HumanMessage):
-        content = user_content(message.content, sees_images=sees_images)
+        content = build_user_content(message.content, sees_images=sees_images)
         wire = {"role": "user", "content": content}
     elif isinstance(message, SystemMessage):
-        wire = {"role": "system", "content": system_content(message.content)}
+        wire = {"role": "system", "content": build_system_content(message.content)}
     elif isinstance(message, ChatMessage):
-        wire = {"role": _REMINDER, "content": system_content(message.content)}
+        wire = {"role": _REMINDER, "content": build_system_content(message.content)}
         if not isinstance(wire["content"], str):
-            msg = f"the content of a {_REMINDER!r} is one text."
+            msg = f"the content of a {_REMINDER!r} must be one text."
             raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     else:
         msg = "DeepSeek has no such role: use a system, human, AI or tool message."
@@ -169,31 +200,32 @@ def _message(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
     return {**wire, "name": message.name} if message.name else wire
 
 
-def _by_role(message: ChatMessage) -> BaseMessage:
-    kind = _MESSAGE_CLASS_FOR_ROLE.get(message.role)
-    if kind is None:
+def _convert_chat_message(message: ChatMessage) -> BaseMessage:
+    message_class = _MESSAGE_CLASS_FOR_ROLE.get(message.role)
+    if message_class is None:
         roles = sorted([*_MESSAGE_CLASS_FOR_ROLE, _REMINDER])
         msg = (
             f"role {message.role!r} is unknown to DeepSeek: use one of {roles}, and a ToolMessage "
             "for the result of a tool."
         )
         raise ValueError(msg)
-    return kind(
+    return message_class(
         message.content, name=message.name, additional_kwargs=dict(message.additional_kwargs)
     )
 
 
-def _assistant(message: AIMessage, turn: Turn, answered: Collection[str]) -> dict[str, Any]:
+def _build_assistant(
+    message: AIMessage, turn: Turn, answered_ids: Collection[str]
+) -> dict[str, Any]:
     wire: dict[str, Any] = {"role": "assistant", "content": turn.blocks or turn.text}
-    calls = _tool_calls(message, answered)
-    prefix = message.additional_kwargs.get("prefix")
-    if prefix:
+    tool_calls = _build_tool_calls(message, answered_ids)
+    if message.additional_kwargs.get("prefix"):
         wire["prefix"] = True
-        if calls:
+        if tool_calls:
             msg = "a `prefix` cannot hold tool calls."
             raise ValueError(msg)
-    if calls:
-        wire["tool_calls"] = calls
+    if tool_calls:
+        wire["tool_calls"] = tool_calls
     if message.name:
         wire["name"] = message.name
     unknown = message.additional_kwargs.get(UNKNOWN_KEYS)
@@ -205,54 +237,47 @@ def _assistant(message: AIMessage, turn: Turn, answered: Collection[str]) -> dic
     return unknown | wire
 
 
-def _reasoning(message: AIMessage, turn: Turn, *, is_checked: bool) -> dict[str, str]:
-    """Return the reasoning of an assistant turn under the word that it came under.
+def _build_reasoning(message: AIMessage, reasoning: str, *, is_validated: bool) -> dict[str, str]:
+    """Return the reasoning of an assistant turn under the key that the server used.
 
     Args:
         message: The message.
-        turn: What it says.
-        is_checked: Whether DeepSeek may refuse the turn without `reasoning_content`, which other
-            servers pass over: it looks at the turns behind the last question.
+        reasoning: Its reasoning.
+        is_validated: Whether DeepSeek might reject the turn without `reasoning_content`, which
+            other servers ignore: DeepSeek validates the turns after the last user message.
     """
-    if not turn.reasoning and message.additional_kwargs.get("prefix"):
-        return {}  # in a prefix to be continued, empty reasoning would mean: reason first
-    key = message.response_metadata.get(REASONING_KEY)
-    if not turn.reasoning or key != "reasoning":
-        return {"reasoning_content": turn.reasoning}
-    as_deepseek = {"reasoning_content": turn.reasoning} if is_checked else {}
-    return {"reasoning": turn.reasoning, **as_deepseek}
+    if not reasoning and message.additional_kwargs.get("prefix"):
+        return {}  # empty reasoning would make the model reason before it continues the prefix
+    if not reasoning or message.response_metadata.get(_REASONING_KEY) != ALTERNATIVE_REASONING_KEY:
+        return {"reasoning_content": reasoning}
+    deepseek_reasoning = {"reasoning_content": reasoning} if is_validated else {}
+    return {ALTERNATIVE_REASONING_KEY: reasoning, **deepseek_reasoning}
 
 
-def _tool_calls(message: AIMessage, answered: Collection[str]) -> list[dict[str, Any]]:
-    calls = [
-        _tool_call(call["id"], call["name"], _arguments(call["name"], call["args"]))
+def _build_tool_calls(message: AIMessage, answered_ids: Collection[str]) -> list[dict[str, Any]]:
+    tool_calls = [
+        _build_tool_call(call["id"], call["name"], _encode_arguments(call["name"], call["args"]))
         for call in message.tool_calls
     ]
-    # What the model wrote goes back as it wrote it, even where it could not be parsed; where nobody
-    # answered it, it was no call, and DeepSeek would wait for its result for ever.
-    calls += [
-        _tool_call(call["id"], call["name"], call["args"] or "")
+    # A call with invalid arguments is sent back as the model wrote it if it has a result; without
+    # one it is dropped, because DeepSeek requires a result for every tool call.
+    tool_calls += [
+        _build_tool_call(call["id"], call["name"], join_json_surrogates(call["args"] or ""))
         for call in message.invalid_tool_calls
-        if call["id"] in answered
+        if call["id"] in answered_ids
     ]
-    return calls
+    return tool_calls
 
 
-def _arguments(tool: str, args: Any) -> str:
+def _encode_arguments(tool: str, args: Any) -> str:
     try:
-        text = json.dumps(args, ensure_ascii=False)
+        return json.dumps(args, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
         msg = f"the tool call {tool!r}: {encoding_error_message(args, 'args')}"
         raise ValueError(msg) from None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # In JSON of its own, half a surrogate pair travels escaped, as the model wrote it.
-        return json.dumps(args)
-    return text
 
 
-def _tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+def _build_tool_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
     if not call_id or not name:
         msg = f"the tool call {name!r} needs an id and a name."
         raise ValueError(msg)

@@ -1,7 +1,7 @@
-"""Which parameters a request may have, and of what kind of JSON each of them is.
+"""The parameters of a request, and the JSON type of each.
 
-DeepSeek refuses a value of another kind without naming its parameter. Ranges are left to DeepSeek:
-its refusal names them, and they change. https://api-docs.deepseek.com/api/create-chat-completion
+DeepSeek rejects a value of another type without naming the parameter. Ranges are left to DeepSeek:
+its errors name them, and they change. https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import sys
@@ -40,36 +40,36 @@ PARAMETERS = frozenset(
 
 
 def check_parameters(body: Mapping[str, Any]) -> None:
-    """Refuse parameters of another kind than DeepSeek reads.
+    """Check that every parameter has a type that DeepSeek accepts.
 
     Raises:
-        ValueError: There is one; the text names it.
+        ValueError: A parameter has another type; the text names it.
     """
-    for name, (fits, kind) in _KINDS.items():
-        if name in body and not fits(body[name]):
-            msg = f"`{name}` must be {kind}, not {body[name]!r:.200}."
+    for name, (is_valid, expected) in _TYPES.items():
+        if name in body and not is_valid(body[name]):
+            msg = f"`{name}` must be {expected}, not {body[name]!r:.200}."
             raise ValueError(msg)
     for index, tool in enumerate(body.get("tools", ())):
-        for place, value, fits, kind in _parts_of_tool(tool):
-            if not fits(value):
-                msg = f"`tools[{index}]{place}` must be {kind}, not {value!r:.200}."
+        for path, value, is_valid, expected in _tool_fields(tool):
+            if not is_valid(value):
+                msg = f"`tools[{index}]{path}` must be {expected}, not {value!r:.200}."
                 raise ValueError(msg)
 
 
-_Fits = Callable[[Any], bool]
+_Predicate = Callable[[Any], bool]
 
 
 def _is_number(value: Any) -> bool:
-    # A whole number may be one that no floating point number comes near.
-    return (_is_whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
+    # An integer can be larger than every float.
+    return (_is_integer(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max
 
 
-def _is_whole(value: Any) -> bool:
+def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _fits_bits(bits: int) -> _Fits:
-    return lambda value: _is_whole(value) and 0 <= value < 2**bits
+def _is_unsigned(bits: int) -> _Predicate:
+    return lambda value: _is_integer(value) and 0 <= value < 2**bits
 
 
 def _is_bool(value: Any) -> bool:
@@ -96,40 +96,40 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _are_stops(value: Any) -> bool:
+def _is_stop(value: Any) -> bool:
     return _is_text(value) or (_is_list(value) and all(map(_is_text, value)))
 
 
-def _are_stream_options(value: Any) -> bool:
+def _is_stream_options(value: Any) -> bool:
     return _is_dict(value) and _is_bool_or_none(value.get("include_usage"))
 
 
 def _is_thinking(value: Any) -> bool:
-    return value.get("budget_tokens") is None or _fits_bits(64)(value["budget_tokens"])
+    return value.get("budget_tokens") is None or _is_unsigned(64)(value["budget_tokens"])
 
 
 _NUMBER = (_is_number, "a number")
-_COUNT = (_fits_bits(32), "a whole number of at least 0")
+_COUNT = (_is_unsigned(32), "a whole number of at least 0")
 _BOOL = (_is_bool, "a boolean")
-_KINDS: dict[str, tuple[_Fits, str]] = {
+_TYPES: dict[str, tuple[_Predicate, str]] = {
     "frequency_penalty": _NUMBER,
     "logprobs": _BOOL,
     "max_tokens": _COUNT,
     "parallel_tool_calls": _BOOL,
     "presence_penalty": _NUMBER,
-    "seed": (_fits_bits(64), "a whole number of at least 0"),
-    "stop": (_are_stops, "a string or a list of strings"),
-    "stream_options": (_are_stream_options, "a dict whose `include_usage` is a boolean"),
+    "seed": (_is_unsigned(64), "a whole number of at least 0"),
+    "stop": (_is_stop, "a string or a list of strings"),
+    "stream_options": (_is_stream_options, "a dict whose `include_usage` is a boolean"),
     "temperature": _NUMBER,
     "thinking": (_is_thinking, "a dict whose `budget_tokens` is a whole number"),
     "tools": (_is_list, "a list of tools"),
-    "top_logprobs": (_fits_bits(8), "a whole number of at least 0"),
+    "top_logprobs": (_is_unsigned(8), "a whole number of at least 0"),
     "top_p": _NUMBER,
     "user_id": (_is_text, "a string"),
 }
 
 
-def _parts_of_tool(tool: Any) -> Iterator[tuple[str, Any, _Fits, str]]:
+def _tool_fields(tool: Any) -> Iterator[tuple[str, Any, _Predicate, str]]:
     yield "", tool, _is_dict, "a dict"
     yield ".type", tool.get("type"), _is_text, "a string"
     if tool["type"] == "function" or "function" in tool:

@@ -1,6 +1,6 @@
 """Parameters and messages as the body of one request to DeepSeek's chat completions.
 
-Every rule by which DeepSeek differs from OpenAI stands here once, for all calls alike.
+The rules by which DeepSeek's requests differ from OpenAI's are here, for all ways to call a model.
 https://api-docs.deepseek.com/api/create-chat-completion
 """
 
@@ -11,13 +11,14 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from langchain_cf_deepseek._api.json_schemas import (
-    LooseSchemaError,
+    UnsupportedSchemaError,
     json_schema_of,
-    loose_tools,
-    strict_tools,
+    make_tools_strict,
+    remove_strict,
 )
-from langchain_cf_deepseek._api.messages import to_wire
+from langchain_cf_deepseek._api.messages import build_wire_messages
 from langchain_cf_deepseek._api.parameters import PARAMETERS, check_parameters
+from langchain_cf_deepseek._api.tool_choice import is_forcing, parse_tool_choice
 from langchain_cf_deepseek._json import encoding_error_message
 from langchain_cf_deepseek._redaction import shown
 from langchain_cf_deepseek._settings import REPLACEMENTS
@@ -28,8 +29,6 @@ Json = dict[str, Any]
 _DISABLED = {"type": "disabled"}
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra")
 _NON_EXTRA_BODY_KEYS = ("messages", "model", "stream")
-_ANY_TOOL = ("any", "required")
-_UNFORCED = ("auto", "none")
 
 
 def build_body(
@@ -46,35 +45,34 @@ def build_body(
 
     Args:
         defaults: The model's own parameters.
-        call: The parameters of this call, which come first.
+        call: The parameters of this call, which override the model's.
         messages: The conversation.
-        has_beta: Whether the way to DeepSeek has a beta path.
+        has_beta: Whether the endpoint has a beta path.
         sees_images: Whether the model has vision.
-        result_tool: The tool whose arguments are a structured result, so that JSON mode can take
-            its place.
-        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
+        result_tool: The tool whose arguments are a structured result, which JSON mode can replace.
+        reads_thinking: Whether the model reads `thinking`, and not only `reasoning_effort`.
 
     Raises:
-        ValueError: DeepSeek would refuse the request, or answer something else than was asked.
+        ValueError: DeepSeek would reject the request, or ignore a part of it.
     """
     if unknown := (defaults.keys() | call.keys()) - PARAMETERS:
-        known_elsewhere = [
+        replacements = [
             f"`{name}`: {REPLACEMENTS[name]}." for name in sorted(unknown & REPLACEMENTS.keys())
         ]
-        way_out = " ".join(known_elsewhere) or (
-            "DeepSeek silently ignores them. Pass what you mean to send all the same in "
-            "`extra_body`."
+        hint = " ".join(replacements) or (
+            "DeepSeek silently ignores them. Use `extra_body` to send a parameter that this "
+            "package does not know."
         )
-        msg = f"unknown parameters {sorted(unknown)}: {way_out}"
+        msg = f"unknown parameters {sorted(unknown)}: {hint}"
         raise ValueError(msg)
-    body = _merged(_one_spelling(defaults), _one_spelling(call))
+    body = _merge(_normalize(defaults), _normalize(call))
     _check_limits(body)
     check_parameters(body)
     if result_tool is not None and _is_thinking_requested(body):
         _use_json_mode_for_result(body, result_tool)
     _resolve_tool_choice(body)
-    _warn_that_parallel_calls_cannot_be_turned_off(body)
-    body["messages"] = to_wire(
+    _warn_about_parallel_tool_calls(body)
+    body["messages"] = build_wire_messages(
         messages,
         send_reasoning=body.get("thinking") != _DISABLED,
         sees_images=sees_images,
@@ -92,7 +90,7 @@ def build_body(
 
 
 def _express_thinking_as_effort(body: Json) -> None:
-    """Say by `reasoning_effort` whether to think, for models that have no `thinking`."""
+    """Replace `thinking` by `reasoning_effort`, for models that read only the latter."""
     thinking = body.pop("thinking", None)
     if thinking == _DISABLED:
         body["reasoning_effort"] = "none"
@@ -100,21 +98,21 @@ def _express_thinking_as_effort(body: Json) -> None:
         body.setdefault("reasoning_effort", "high")
 
 
-def _warn_that_parallel_calls_cannot_be_turned_off(body: Json) -> None:
-    # Where one tool is forced, LangChain asks for this by itself.
+def _warn_about_parallel_tool_calls(body: Json) -> None:
+    # LangChain sets the parameter itself where one tool is forced.
     is_named = isinstance(body.get("tool_choice"), Mapping)
     if body.get("parallel_tool_calls") is False and body.get("tools") and not is_named:
         warn_once(
-            "DeepSeek ignores `parallel_tool_calls`: the model may call several tools at once."
+            "DeepSeek ignores `parallel_tool_calls`: the model can call several tools at once."
         )
 
 
-def _one_spelling(level: Mapping[str, Any]) -> Json:
-    """Return parameters in DeepSeek's one spelling of each."""
-    body = dict(level)
+def _normalize(parameters: Mapping[str, Any]) -> Json:
+    """Return parameters under DeepSeek's names, with thinking and effort in one form."""
+    body = dict(parameters)
     body.update(_checked_extra_body(body.pop("extra_body", None) or {}))
     if "max_completion_tokens" in body:
-        # DeepSeek ignores this name without a word, and with it the limit.
+        # DeepSeek silently ignores this name, and with it the limit.
         body["max_tokens"] = body.pop("max_completion_tokens")
     thinking = body.get("thinking")
     if isinstance(thinking, str):
@@ -138,7 +136,7 @@ def _one_spelling(level: Mapping[str, Any]) -> Json:
         del body["reasoning_effort"]
         body["thinking"] = _DISABLED
     elif effort is not None and thinking == _DISABLED:
-        msg = f"`thinking` is disabled, so `reasoning_effort` {effort!r} cannot be followed."
+        msg = f"`thinking` is disabled, so `reasoning_effort` {effort!r} has no effect."
         raise ValueError(msg)
     return body
 
@@ -149,13 +147,13 @@ def _checked_extra_body(extra: Any) -> Mapping[str, Any]:
         raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     for name in _NON_EXTRA_BODY_KEYS:
         if name in extra:
-            msg = f"`extra_body` cannot hold `{name}`: it is made of the call's own `{name}`."
+            msg = f"`extra_body` cannot hold `{name}`: pass `{name}` itself."
             raise ValueError(msg)
     return extra
 
 
-def _merged(defaults: Json, call: Json) -> Json:
-    """Return the parameters of a call over the model's, thinking and effort never in conflict."""
+def _merge(defaults: Json, call: Json) -> Json:
+    """Return the model's parameters overridden by the call's, without conflict over thinking."""
     body = defaults | call
     if call.get("thinking") == _DISABLED:
         body.pop("reasoning_effort", None)
@@ -166,7 +164,7 @@ def _merged(defaults: Json, call: Json) -> Json:
 
 def _check_limits(body: Json) -> None:
     if body.pop("n", 1) != 1:
-        msg = "`n` must be 1: DeepSeek gives one answer to a request; use `batch` for several."
+        msg = "`n` must be 1: DeepSeek returns one completion per request; use `batch` for several."
         raise ValueError(msg)
     if body.get("top_logprobs") is not None and not body.get("logprobs"):
         msg = "`top_logprobs` needs `logprobs=True`."
@@ -174,38 +172,38 @@ def _check_limits(body: Json) -> None:
 
 
 def _resolve_tool_choice(body: Json) -> None:
-    """Keep forced tool choice and thinking apart: DeepSeek refuses them together.
+    """Separate a forced tool choice from thinking: DeepSeek rejects them together.
 
-    Thinking is on by default. Where the user has not asked for it, it is turned off for this
-    request; where he has, the choice is left to the model.
+    Thinking is on by default. Unless the caller requested it, it is turned off for this request;
+    if the caller requested it, the choice becomes `auto`.
     https://api-docs.deepseek.com/guides/thinking_mode
     """
-    choice = _tool_choice(body.pop("tool_choice", None))
+    choice = parse_tool_choice(body.pop("tool_choice", None))
     if choice is None or not body.get("tools"):
         return
-    if choice not in _UNFORCED and body.get("thinking") != _DISABLED:
+    if is_forcing(choice) and body.get("thinking") != _DISABLED:
         if _is_thinking_requested(body):
             choice = "auto"
             warn_once(
                 "DeepSeek does not take a forced tool choice while thinking: the choice is sent "
-                "as 'auto', and where the model answers without a tool, a second request forces "
-                "it without thinking. Set thinking='disabled' to force it at once."
+                "as 'auto', and if the model answers without a tool call, a second request forces "
+                "one without thinking. Set thinking='disabled' to force it at once."
             )
         else:
             body["thinking"] = _DISABLED
     body["tool_choice"] = choice
 
 
-def forcing_parameters(asked: Any, body: Json, *, reads_thinking: bool) -> Json | None:
-    """Return the parameters that force the tool call that was asked for; `None`: none is missing.
+def forcing_parameters(requested: Any, body: Json, *, reads_thinking: bool) -> Json | None:
+    """Return the parameters of a second request that forces the tool call; `None` without need.
 
     Args:
-        asked: The tool choice of the call.
-        body: What is sent, where a forced choice is 'auto' while the model thinks.
-        reads_thinking: Whether the model reads `thinking`, and not `reasoning_effort` alone.
+        requested: The tool choice that the caller requested.
+        body: The body of the first request, which has 'auto' in its place while thinking.
+        reads_thinking: Whether the model reads `thinking`, and not only `reasoning_effort`.
     """
-    choice = _tool_choice(asked)
-    if choice in (None, *_UNFORCED) or body.get("tool_choice") != "auto":
+    choice = parse_tool_choice(requested)
+    if not is_forcing(choice) or body.get("tool_choice") != "auto":
         return None
     forcing = {"tool_choice": choice, "thinking": _DISABLED}
     if not reads_thinking:
@@ -217,25 +215,29 @@ def forced_body(body: Json, forcing: Mapping[str, Any], text: str) -> Json:
     """Return the body that forces a tool call after the model has thought and answered in text.
 
     Args:
-        body: What was sent.
+        body: The body of the first request.
         forcing: The parameters that force the call.
-        text: The answer.
+        text: The text of the first response.
     """
-    kept = {name: value for name, value in body.items() if name != "reasoning_effort"}
-    answer = {"role": "assistant", "content": text}
-    return {**kept, **forcing, "messages": [*body["messages"], answer]}
+    rest = {name: value for name, value in body.items() if name != "reasoning_effort"}
+    turn = {"role": "assistant", "content": text}
+    return {**rest, **forcing, "messages": [*body["messages"], turn]}
 
 
 def _use_json_mode_for_result(body: Json, result_tool: str) -> None:
-    """Ask for a structured result in JSON mode, which goes together with thinking."""
+    """Replace a result tool by JSON mode, which DeepSeek accepts together with thinking."""
     tools = body.pop("tools", [])
     functions = {tool["function"]["name"]: tool["function"] for tool in tools if "function" in tool}
     function = functions[result_tool]
     if others := [tool for tool in tools if tool.get("function") is not function]:
         body["tools"] = others
     body.pop("tool_choice", None)
-    told = {key: function[key] for key in ("description",) if function.get(key)}
-    schema = {"title": result_tool, **told, **(function.get("parameters") or {})}
+    description = function.get("description")
+    schema = {
+        "title": result_tool,
+        **({"description": description} if description else {}),
+        **(function.get("parameters") or {}),
+    }
     body["response_format"] = {"type": "json_schema", "json_schema": {"schema": schema}}
 
 
@@ -243,58 +245,33 @@ def _is_thinking_requested(body: Json) -> bool:
     return body.get("thinking", _DISABLED) != _DISABLED or "reasoning_effort" in body
 
 
-def _tool_choice(choice: Any) -> str | Json | None:
-    """Return a tool choice in DeepSeek's form, whichever of the usual forms it has."""
-    if choice is None or choice is False:
-        return None
-    if choice is True:
-        return "required"
-    if isinstance(choice, str):
-        if choice in _ANY_TOOL:
-            return "required"
-        return choice if choice in _UNFORCED else _named(choice)
-    kind = choice.get("type") if isinstance(choice, Mapping) else None
-    if kind in _ANY_TOOL or kind in _UNFORCED:
-        return _tool_choice(kind)
-    named = (choice.get("function") or choice) if kind else None
-    name = named.get("name") if isinstance(named, Mapping) else None
-    if not isinstance(name, str):
-        msg = f"`tool_choice` {choice!r} names no tool."
-        raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
-    return _named(name)
-
-
-def _named(tool: str) -> Json:
-    return {"type": "function", "function": {"name": tool}}
-
-
 def _add_json_instruction(body: Json) -> None:
-    """Say in the prompt that JSON is wanted: DeepSeek's JSON mode demands the word.
+    """Add an instruction to the prompt if needed: DeepSeek's JSON mode requires the word JSON.
 
-    `json_schema` is not served on chat completions, so its schema goes into the system text.
+    Chat completions do not support `json_schema`, so its schema is added to the system message.
     https://api-docs.deepseek.com/guides/json_mode
     """
-    wanted = body.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, Mapping) else "json_schema"
-    if wanted is None or kind == "text":
-        # The default, which said aloud DeepSeek refuses beside strict tools.
+    response_format = body.get("response_format")
+    kind = response_format.get("type") if isinstance(response_format, Mapping) else "json_schema"
+    if response_format is None or kind == "text":
+        # DeepSeek rejects the default beside strict tools when it is sent explicitly.
         body.pop("response_format", None)
         return
     if kind != "json_object":
-        schema = _wanted_schema(wanted)
+        schema = _encode_schema(response_format)
         body["response_format"] = {"type": "json_object"}
-        _add_to_system_text(
+        _add_to_system_message(
             body, f"Answer with one JSON object that matches this JSON schema:\n{schema}"
         )
     elif not _mentions_json(body["messages"]):
-        _add_to_system_text(body, "Answer with one JSON object.")
+        _add_to_system_message(body, "Answer with one JSON object.")
 
 
-def _wanted_schema(wanted: Any) -> str:
-    """Return the schema of a `response_format` as text: one in OpenAI's form, bare, or a class."""
-    schema = wanted
-    if isinstance(wanted, Mapping) and wanted.get("type") != "object":
-        schema = wanted.get("json_schema") if wanted.get("type") == "json_schema" else None
+def _encode_schema(response_format: Any) -> str:
+    """Return the schema of a `response_format`: in OpenAI's form, a JSON schema or a class."""
+    schema = response_format
+    if isinstance(schema, Mapping) and schema.get("type") != "object":
+        schema = schema.get("json_schema") if schema.get("type") == "json_schema" else None
     if isinstance(schema, Mapping):
         schema = schema["schema"] if isinstance(schema.get("schema"), Mapping) else schema
     elif callable(schema):
@@ -302,7 +279,8 @@ def _wanted_schema(wanted: Any) -> str:
     else:
         msg = (
             "`response_format` must be of the type 'text', 'json_object' or 'json_schema' with the "
-            f"schema under 'json_schema', or itself a JSON schema or class, not {wanted!r:.200}."
+            f"schema under 'json_schema', or itself a JSON schema or class, not "
+            f"{response_format!r:.200}."
         )
         raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     try:
@@ -322,7 +300,7 @@ def _texts(message: Json) -> list[str]:
     return [part["text"] for part in content if part["type"] == "text"]
 
 
-def _add_to_system_text(body: Json, text: str) -> None:
+def _add_to_system_message(body: Json, text: str) -> None:
     messages = body["messages"]
     first = messages[0] if messages else {}
     if first.get("role") != "system":
@@ -334,7 +312,7 @@ def _add_to_system_text(body: Json, text: str) -> None:
 
 
 def needs_beta(body: Json) -> bool:
-    """Return whether a request uses a feature that DeepSeek serves on its beta path only.
+    """Return whether a request needs a feature that only DeepSeek's beta path has.
 
     https://api-docs.deepseek.com/guides/tool_calls and /guides/chat_prefix_completion
     """
@@ -357,26 +335,26 @@ def _check_prefix(body: Json, *, has_beta: bool) -> None:
         )
         raise ValueError(msg)
     if body.get("tools"):
-        msg = "prefix completion goes without `tools`: bind none, or end with another message."
+        msg = "prefix completion excludes `tools`: bind none, or end with another message."
         raise ValueError(msg)
 
 
 def _apply_strict(body: Json, *, has_beta: bool) -> None:
     if not _has_strict_tools(body):
         return
-    obstacle = _obstacle_to_strict(body, has_beta=has_beta)
+    obstacle = _find_obstacle_to_strict(body, has_beta=has_beta)
     if obstacle is None:
         try:
-            body["tools"] = strict_tools(body["tools"])
-        except LooseSchemaError as error:
+            body["tools"] = make_tools_strict(body["tools"])
+        except UnsupportedSchemaError as error:
             obstacle = str(error)
         else:
             return
     warn_once(f"{obstacle}: the tools are sent without `strict`.")
-    body["tools"] = loose_tools(body["tools"])
+    body["tools"] = remove_strict(body["tools"])
 
 
-def _obstacle_to_strict(body: Json, *, has_beta: bool) -> str | None:
+def _find_obstacle_to_strict(body: Json, *, has_beta: bool) -> str | None:
     if not has_beta:
         return "strict tools need DeepSeek's beta path, which only 'provider-native' routing has"
     if body.get("response_format") == {"type": "json_object"}:

@@ -1,1 +1,1 @@
-"""Which failed response becomes which exception, and what its message says."""
+"""Turns failed responses and invalid requests into exceptions: their class, message and hint."""

@@ -1,12 +1,13 @@
-"""What LangChain's callbacks are told of a call that was billed and failed.
+"""Reports failed but billed calls to LangChain's callbacks.
 
-LangChain tells its usage callbacks of successful calls only, and shows tracers the HTTP response of
-a failed `invoke` without the tokens in it.
+LangChain's usage callbacks count successful calls only, and its tracers get the HTTP response of a
+failed `invoke` without the tokens in it.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
+from weakref import WeakSet
 
 from langchain_core.callbacks import CallbackManager, Callbacks, UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessageChunk
@@ -14,41 +15,46 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
+_counted_errors: WeakSet[CFDeepSeekError] = WeakSet()
+"""Errors whose tokens are counted: one of `invoke` can pass through `stream` as well."""
+
 
 @contextmanager
-def usage_reported(call: Callbacks, model: Callbacks) -> Iterator[None]:
-    """Count the tokens of a call that fails with LangChain's usage callbacks.
+def usage_reported(call_callbacks: Callbacks, model_callbacks: Callbacks) -> Iterator[None]:
+    """If a call fails, have LangChain's usage callbacks count its tokens.
 
     Args:
-        call: The callbacks of the call.
-        model: The callbacks of the model.
+        call_callbacks: The callbacks of the call.
+        model_callbacks: The callbacks of the model.
     """
     try:
         yield
     except CFDeepSeekError as error:
-        # `stream` may call `invoke`: the first to know counts.
-        if error.raw_message and error.usage_metadata and not error._is_usage_reported:  # noqa: SLF001
-            error._is_usage_reported = True  # noqa: SLF001
+        if error.raw_message and error.usage_metadata and error not in _counted_errors:
+            _counted_errors.add(error)
             result = LLMResult(generations=[[ChatGeneration(message=error.raw_message)]])
-            for handler in CallbackManager.configure(call, model).handlers:
+            for handler in CallbackManager.configure(call_callbacks, model_callbacks).handlers:
                 if isinstance(handler, UsageMetadataCallbackHandler):
                     handler.on_llm_end(result)
         raise
 
 
 class ReportedStream:
-    """An async stream whose failure is reported.
+    """An async stream whose failure is reported to usage callbacks.
 
-    No generator: at the end of an event loop all generators are closed at once, and one around
-    another would close it twice.
+    Not a generator: at the end of an event loop all generators are closed at once, so a generator
+    that wraps another would close it twice.
     """
 
     def __init__(
-        self, chunks: AsyncIterator[AIMessageChunk], call: Callbacks, model: Callbacks
+        self,
+        chunks: AsyncIterator[AIMessageChunk],
+        call_callbacks: Callbacks,
+        model_callbacks: Callbacks,
     ) -> None:
-        """Wrap a stream; `call` and `model` as in `usage_reported`."""
+        """Wrap a stream; the callbacks are those of `usage_reported`."""
         self._chunks = chunks
-        self._callbacks = call, model
+        self._callbacks = call_callbacks, model_callbacks
 
     def __aiter__(self) -> Self:
         return self
@@ -58,28 +64,28 @@ class ReportedStream:
             return await anext(self._chunks)
 
     async def aclose(self) -> None:
-        """End the stream."""
+        """Close the stream."""
         if isinstance(self._chunks, AsyncGenerator):
             await self._chunks.aclose()
 
 
 @contextmanager
 def message_traced(run_manager: Any) -> Iterator[None]:
-    """Show tracers the message of an `invoke` that fails, as LangChain does for a stream.
+    """If `invoke` fails, pass its message to tracers, as LangChain does for a stream.
 
     Args:
-        run_manager: LangChain's manager of the run, which it tells of the failure afterwards.
+        run_manager: LangChain's manager of the run, whose `on_llm_error` is called afterwards.
     """
     try:
         yield
     except CFDeepSeekError as error:
         if run_manager is not None and error.raw_message:
             generation = ChatGeneration(message=error.raw_message)
-            tell = run_manager.on_llm_error
+            original = run_manager.on_llm_error
 
             def on_llm_error(failure: BaseException, *, response: LLMResult, **kwargs: Any) -> Any:
                 response = LLMResult(generations=[[generation], *response.generations])
-                return tell(failure, response=response, **kwargs)
+                return original(failure, response=response, **kwargs)
 
             run_manager.on_llm_error = on_llm_error
         raise

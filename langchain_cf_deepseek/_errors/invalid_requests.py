@@ -1,7 +1,7 @@
-"""The errors of requests that this package refuses before anything is sent.
+"""Builds the errors of requests that this package rejects before sending.
 
-Whatever makes a request raises plain `ValueError`s that name the field and the way out; the place
-where a call enters this package makes them one `CFDeepSeekInvalidRequestError`.
+The code that builds a request raises plain `ValueError`s that name the field and the fix; the entry
+points of this package convert them to `CFDeepSeekInvalidRequestError`.
 """
 
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from pydantic import PydanticUserError, ValidationError
 from langchain_cf_deepseek._settings import first_validation_message
 from langchain_cf_deepseek.errors import CFDeepSeekError, CFDeepSeekInvalidRequestError
 
-# What reading a user's values, tools and their hints ends in.
+# What reading a caller's values, tools and type hints can raise.
 _INVALID = (
     AttributeError,
     LookupError,
@@ -26,34 +26,34 @@ _INVALID = (
 
 
 def invalid_request(message: str, hint: str = "") -> CFDeepSeekInvalidRequestError:
-    """Return the error of a request that is refused before sending.
+    """Build the error for a request that is rejected before sending.
 
     Args:
         message: What is wrong, naming the field.
-        hint: What to do, where `message` does not say it.
+        hint: What to do, if `message` does not say so.
     """
     return CFDeepSeekInvalidRequestError(message, origin="client", hint=hint)
 
 
 @contextmanager
 def refused_before_sending(named: str = "") -> Generator[None]:
-    """Hold while a request is made; whatever cannot be sent is an invalid request.
+    """Raise what building a request can fail with as an invalid request.
 
     Args:
-        named: What is being read, for errors that do not say it themselves.
+        named: The argument being read, for errors that do not name it themselves.
 
     Raises:
-        CFDeepSeekInvalidRequestError: It cannot be made.
+        CFDeepSeekInvalidRequestError: The request cannot be built.
     """
     try:
         yield
     except CFDeepSeekError:
         raise
     except ValidationError as error:
-        # Not chained: pydantic's error keeps the values that it refuses.
+        # Not chained: pydantic's error holds the values that it rejects.
         raise invalid_request(first_validation_message(error, named)) from None
     except _INVALID as error:
-        # Behind their first line, LangChain's and pydantic's texts lead to pages of their own.
-        says_it = isinstance(error, ValueError | PydanticUserError)
-        message = str(error).partition("\n")[0] if says_it else f"{error!r:.300}"
+        # After the first line, LangChain's and pydantic's texts link to their own pages.
+        has_message = isinstance(error, ValueError | PydanticUserError)
+        message = str(error).partition("\n")[0] if has_message else f"{error!r:.300}"
         raise invalid_request(f"{named}: {message}" if named else message) from error

@@ -1,1 +1,1 @@
-"""Requests out, bytes in: clients, retries, and decoding of responses. No rules of DeepSeek."""
+"""Sends requests and decodes responses: clients, retries, streams. No rules of DeepSeek."""

@@ -1,7 +1,7 @@
-"""The HTTP clients of one model: made on first use, small, closed with their owner.
+"""The HTTP clients of one model: created on first use, closed with their owner.
 
-They are those of the HTTP library of the `openai` SDK, with its own transports; with the extra
-`fast`, async ones stand on aiohttp, unless the environment names a proxy.
+They are clients of the `openai` SDK's HTTP library, with its own transports; with the extra `fast`,
+async ones use aiohttp, unless the environment names a proxy.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from langchain_cf_deepseek._http.library import http
 from langchain_cf_deepseek._routing import THIS_MACHINE
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
 
-_IDLE_SECONDS = 5.0
-"""How long an unused client is kept; as long as the HTTP library keeps an unused connection."""
+_MAX_IDLE_SECONDS = 5.0
+"""How long an unused client is kept: the HTTP library's limit for an unused connection."""
 
 _SOCKET_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -42,33 +42,33 @@ _SOCKET_OPTIONS = (
         if hasattr(socket, name)
     ),
 )
-"""Notice within two minutes that the other side has vanished; the values are ChatOpenAI's."""
+"""Detect a vanished server within two minutes; the values are those of ChatOpenAI."""
 
 _LoopFinalizer: TypeAlias = AsyncGenerator[None, None]
-"""Keeps an async client open as long as its event loop."""
+"""Closes an async client when its event loop ends."""
 
 
 @dataclass(eq=False)
 class _Pool:
-    """A client with its connections."""
+    """A client with its connection pool."""
 
     client: Any
 
-    keeper: _LoopFinalizer | None = None
+    finalizer: _LoopFinalizer | None = None
 
     is_shared: bool = False
-    """Whether many calls use the client at the same time.
+    """Whether several calls use the client at the same time.
 
-    Only aiohttp's. The pool of the SDK's HTTP library looks at every connection for every call.
-    Measured with 200 calls at once, CPU per call in microseconds, where a client has all calls, 16
-    calls, or one:
+    Only with aiohttp. The pool of the SDK's HTTP library inspects every connection for every call.
+    Measured with 200 concurrent calls, CPU per call in microseconds, where a client serves all
+    calls, 16 calls, or one:
 
         openai 3, sync 890, 650, 450; async 1,300, 630, 600
         openai 2, sync 2,200, 940, 460; async 3,100, 1,470, 690
 
-    To create a client takes 22 us and 3 kB. Besides, the garbage collector may close an abandoned
-    stream in a thread that holds the lock of another call's pool. That must be another lock, since
-    with `openai` 2 it is not re-entrant.
+    Creating a client takes 22 us and 3 kB. Besides, the garbage collector can close an abandoned
+    stream in a thread that holds the lock of another call's pool. The two locks must differ, since
+    with `openai` 2 they are not re-entrant.
     """
 
     idle_since: float = 0.0
@@ -78,38 +78,38 @@ class _Pool:
 class _Pools:
     """The clients of a process or an event loop.
 
-    Every change is a single step: threads share them, and the garbage collector may end a call at
-    any moment.
+    Every change is a single atomic operation: threads share them, and the garbage collector can end
+    a call at any moment.
     """
 
     idle: deque[_Pool] = field(default_factory=deque)
-    """Those that wait for a call, those used last at the end."""
+    """Those not in use, the most recently used last."""
 
-    used: set[_Pool] = field(default_factory=set)
-    """Held here, so that the garbage collector does not close those of an abandoned stream."""
+    in_use: set[_Pool] = field(default_factory=set)
+    """Referenced here, so that garbage collection does not close those of an abandoned stream."""
 
     def release(self, pool: _Pool) -> None:
         pool.idle_since = time.monotonic()
         self.idle.append(pool)
-        self.used.discard(pool)
+        self.in_use.discard(pool)
 
-    def take_expired(self) -> _Pool | None:
-        """Take a client that nobody has used for long; its server may have hung up."""
+    def pop_expired(self) -> _Pool | None:
+        """Remove and return a client idle for too long: its server might have hung up."""
         try:
-            # Another thread may take the first one in between; the next is then closed early.
-            if time.monotonic() - self.idle[0].idle_since > _IDLE_SECONDS:
+            # Another thread can pop the first one in between; the next is then closed early.
+            if time.monotonic() - self.idle[0].idle_since > _MAX_IDLE_SECONDS:
                 return self.idle.popleft()
-        except IndexError:  # other threads took them all
+        except IndexError:  # empty, or emptied by another thread
             pass
         return None
 
 
 class HttpClients:
-    """The clients of one model, and of the copies made of it.
+    """The clients of one model and of its copies.
 
-    Sync ones belong to a process, since a forked child must not use its parent's sockets; async
-    ones to an event loop, which they live as long as. None of them is pickled or copied deeply:
-    such a copy makes its own.
+    Sync clients belong to a process, since a forked child must not use its parent's sockets; async
+    clients belong to an event loop and close with it. Clients are not pickled or deep-copied; the
+    copy creates its own.
     """
 
     def __init__(self) -> None:
@@ -122,45 +122,45 @@ class HttpClients:
         return type(self), ()
 
     @contextmanager
-    def lend(self, own: Any) -> Iterator[Any]:
-        """Lend a client for one call: the user's `own`, or one of ours."""
-        if own is not None:
-            yield own
+    def acquire(self, supplied: Any) -> Iterator[Any]:
+        """Yield a client for one call: the one `supplied` by the caller, or one of this object."""
+        if supplied is not None:
+            yield supplied
             return
         pools = self._processes.setdefault(os.getpid(), _Pools())
         try:
             pool = pools.idle.pop()
         except IndexError:
-            pool = _Pool(_create_client(openai.DefaultHttpxClient, transport=_transport()))
-            # Not before the last call is done with it.
+            pool = _Pool(_create_client(openai.DefaultHttpxClient, transport=_create_transport()))
+            # Runs once the last call has released the pool.
             weakref.finalize(pool, _close_in_process, os.getpid(), pool.client)
-        pools.used.add(pool)
+        pools.in_use.add(pool)
         try:
             yield pool.client
         finally:
             pools.release(pool)
-            while pools.take_expired():
+            while pools.pop_expired():
                 pass
 
     @asynccontextmanager
-    async def aacquire(self, own: Any) -> AsyncIterator[Any]:
-        """`lend` for an event loop."""
-        if own is not None:
-            yield own
+    async def aacquire(self, supplied: Any) -> AsyncIterator[Any]:
+        """`acquire` for an event loop."""
+        if supplied is not None:
+            yield supplied
             return
-        if not _is_prepared():
-            await asyncio.to_thread(_prepare)
+        if not _is_tls_loaded():
+            await asyncio.to_thread(_load_tls)
         loop = asyncio.get_running_loop()
         if loop not in self._loops:
             for reference in self._loops.keyrefs():
                 if (other := reference()) and other.is_closed():
                     self._loops.pop(other, None)
         pools = self._loops.setdefault(loop, _Pools())
-        pool = pools.idle.pop() if pools.idle else await _async_pool()
+        pool = pools.idle.pop() if pools.idle else await _create_async_pool()
         if pool.is_shared:
             pools.idle.append(pool)
         else:
-            pools.used.add(pool)
+            pools.in_use.add(pool)
         try:
             yield pool.client
         finally:
@@ -168,29 +168,29 @@ class HttpClients:
                 await self._release(loop, pools, pool)
 
     async def _release(self, loop: asyncio.AbstractEventLoop, pools: _Pools, pool: _Pool) -> None:
-        if self._loops.get(loop) is not pools:  # closed meanwhile
+        if self._loops.get(loop) is not pools:  # closed in the meantime
             await _close(pool)
             return
         pools.release(pool)
-        while expired := pools.take_expired():
+        while expired := pools.pop_expired():
             await _close(expired)
 
     def close(self) -> None:
-        """Close the sync clients, those in use when they are done. The next call makes new ones."""
+        """Close the sync clients, those in use when released. The next call creates new ones."""
         self._processes.clear()
 
     async def aclose(self) -> None:
-        """Close the clients of this event loop; calls under way may fail."""
+        """Close the clients of this event loop; calls in progress might fail."""
         for pool in self._loops.pop(asyncio.get_running_loop(), _Pools()).idle:
             await _close(pool)
 
 
-async def _async_pool() -> _Pool:
-    transport = _async_transport()
+async def _create_async_pool() -> _Pool:
+    transport = _create_async_transport()
     client = _create_client(openai.DefaultAsyncHttpxClient, transport=transport)
-    keeper = _close_with_loop(client)
-    await anext(keeper)
-    return _Pool(client, keeper, is_shared=_is_shared(transport))
+    finalizer = _close_with_loop(client)
+    await anext(finalizer)
+    return _Pool(client, finalizer, is_shared=_is_shared(transport))
 
 
 def _is_shared(transport: Any) -> bool:
@@ -198,71 +198,71 @@ def _is_shared(transport: Any) -> bool:
 
 
 async def _close(pool: _Pool) -> None:
-    if pool.keeper:
-        await pool.keeper.aclose()
+    if pool.finalizer:
+        await pool.finalizer.aclose()
 
 
 def _close_in_process(process: int, client: Any) -> None:
-    """Close a sync client, unless in a forked child: it may have inherited a locked lock."""
+    """Close a sync client, but not in a forked child, which can have inherited a held lock."""
     if os.getpid() == process:
         client.close()
 
 
 async def _close_with_loop(client: Any) -> _LoopFinalizer:
-    """Close `client` in its own loop: when the loop ends, or when nobody holds this any more.
+    """Close `client` in its own loop when the loop ends or this generator is closed.
 
-    Event loops finish the async generators begun in them; no other hook tells of a loop's end.
+    Event loops close the async generators started in them; there is no other hook for a loop's end.
     """
     loop = weakref.ref(asyncio.get_running_loop())
     try:
         yield
     finally:
-        # Where nothing ends the generators of a loop (one closed by hand, or run by nest_asyncio),
-        # Python ends this one by itself, outside its loop, where it must not wait.
-        if _runs(loop()):
+        # If a loop does not close its generators (closed manually, or run by nest_asyncio), Python
+        # finalizes this one outside its loop, where it must not wait.
+        if _is_running(loop()):
             await client.aclose()
 
 
-def _runs(loop: asyncio.AbstractEventLoop | None) -> bool:
+def _is_running(loop: asyncio.AbstractEventLoop | None) -> bool:
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
 
 
-def _create_client(kind: Any, **settings: Any) -> Any:
+def _create_client(client_class: Any, **settings: Any) -> Any:
     try:
-        return kind(**http_settings(), **settings)
+        return client_class(**http_settings(), **settings)
     except (ImportError, ValueError) as error:
-        # Of all arguments, only those of the environment can be wrong.
+        # Only the proxy, which the environment sets, can be invalid.
         msg = f"the proxy of this machine cannot be used: {error}"
         hint = "Correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or set NO_PROXY."
         raise CFDeepSeekConnectionError(msg, origin="connection", hint=hint) from error
 
 
 def http_settings() -> dict[str, Any]:
-    """Return the arguments of a client."""
+    """Return the arguments that every client is created with."""
     direct: dict[str, None] = {}
     if _has_proxy():
-        # It is for other machines; asked for this one, it would ask itself.
+        # A proxy cannot reach this machine: its own loopback address is another one.
         hosts = (f"[{host}]" if ":" in host else host for host in THIS_MACHINE)
         direct = dict.fromkeys(f"all://{host}" for host in hosts)
-    # One that is not ASCII would break every later request, and none is needed.
+    # No cookies are needed, and one that is not ASCII would break every later request.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return {"verify": _ssl_context(), "mounts": direct, "cookies": no_cookies}
 
 
-def _transport() -> Any:
-    """Return a transport, or None where the library must look for a proxy."""
+def _create_transport() -> Any:
+    """Return a transport, or `None` if the library has to find a proxy."""
     return None if _has_proxy() else http.HTTPTransport(**_transport_settings())
 
 
-def _async_transport() -> Any:
-    """`_transport` for an event loop."""
+def _create_async_transport() -> Any:
+    """`_create_transport` for an event loop."""
     if _has_proxy():
         return None
     try:
-        # Comes with the extra `fast`; its import takes some time.
+        # Only with the extra `fast`; importing it is slow.
         from langchain_cf_deepseek._http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415
     except ImportError:
         return http.AsyncHTTPTransport(**_transport_settings())
@@ -279,13 +279,13 @@ def _transport_settings() -> dict[str, Any]:
 
 @cache
 def socket_options() -> list[tuple[int, int, int]]:
-    """Return the options that every connection gets: those that this system takes.
+    """Return the options for every connection: those that this system accepts.
 
-    A kernel may know less than Python, and a connection would fail for that.
+    A kernel can support fewer than Python names, and setting another would fail the connection.
     """
     try:
         probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    except (OSError, RuntimeError):  # the latter of pytest-socket, where cassettes may be played
+    except (OSError, RuntimeError):  # the latter from pytest-socket
         return list(_SOCKET_OPTIONS)
     options = []
     with probe:
@@ -296,13 +296,13 @@ def socket_options() -> list[tuple[int, int, int]]:
     return options
 
 
-def _is_prepared() -> bool:
+def _is_tls_loaded() -> bool:
     return _ssl_context.cache_info().currsize > 0
 
 
-def _prepare() -> None:
-    """Read from disk what the first call needs: an event loop must not wait for that."""
-    _async_transport()
+def _load_tls() -> None:
+    """Load the certificates and aiohttp: reading from disk must not block an event loop."""
+    _create_async_transport()
 
 
 def _has_proxy() -> bool:
@@ -312,7 +312,7 @@ def _has_proxy() -> bool:
 
 @cache
 def _ssl_context() -> SSLContext:
-    """The TLS settings of all clients; parsing the certificates takes some 40 ms, so only once."""
+    """Return the TLS settings of all clients, cached: parsing certificates takes about 40 ms."""
     try:
         context: SSLContext = http.create_ssl_context()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Which HTTP library is used: httpx or httpx2, whichever the `openai` SDK stands on."""
+"""The HTTP library that the `openai` SDK uses: httpx or httpx2."""
 
 import sys
 from typing import Any
@@ -9,18 +9,18 @@ _LIBRARIES = ("httpx", "httpx2")
 
 
 def library_of(kind: type[Any]) -> Any:
-    """Return the HTTP library that a class, or a class it inherits from, is from.
+    """Return the HTTP library that a class or one of its bases comes from.
 
     Raises:
-        ValueError: It is from none.
+        ValueError: It comes from neither.
     """
     for base in kind.__mro__:
         root = base.__module__.partition(".")[0]
         if root in _LIBRARIES:
             return sys.modules[root]
-    msg = f"{kind.__qualname__} is no class of {' or '.join(_LIBRARIES)}"
+    msg = f"{kind.__qualname__} is not a class of {' or '.join(_LIBRARIES)}"
     raise ValueError(msg)
 
 
 http = library_of(openai.DefaultHttpxClient)
-"""The library; both have the same names."""
+"""The library of the SDK; both libraries have the same names."""

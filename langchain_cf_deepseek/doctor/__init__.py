@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from langchain_cf_deepseek._redaction import maskable, redact
+from langchain_cf_deepseek._redaction import maskable_secrets, redact
 from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, Routing
 from langchain_cf_deepseek.doctor import checks
 from langchain_cf_deepseek.doctor.settings import check_settings
@@ -88,7 +88,7 @@ def diagnose(
             if verdict.outcome in {"fail", "skipped"}:
                 root_of[check.name] = root or check.name
             verdicts[check.name] = verdict
-    credentials = maskable(setup.values[field] or "" for field in CREDENTIAL_VARIABLES)
+    credentials = maskable_secrets(setup.values[field] or "" for field in CREDENTIAL_VARIABLES)
     return {
         name: Verdict(verdict.outcome, *redact([verdict.found, verdict.change], credentials))
         for name, verdict in verdicts.items()

@@ -4,7 +4,7 @@ import difflib
 import re
 from textwrap import shorten
 
-from langchain_cf_deepseek._errors.rules import NO_KEY
+from langchain_cf_deepseek._errors.rules import SET_DEEPSEEK_KEY
 from langchain_cf_deepseek._models import known_models
 from langchain_cf_deepseek.doctor.reachability import address, diagnose_connection, proxy_to
 from langchain_cf_deepseek.doctor.setup import Setup, check_of, facts, is_credential_error
@@ -60,7 +60,7 @@ def check_key(setup: Setup) -> Verdict:
     if error := setup.failure("DeepSeek key"):
         if is_sent:
             return _failed(error, f"DEEPSEEK_API_KEY is sent, and was refused ({_numbers(error)})")
-        if error.hint == NO_KEY:
+        if error.hint == SET_DEEPSEEK_KEY:
             return _failed(
                 error, f"none is sent, and none stored in the gateway ({_numbers(error)})"
             )

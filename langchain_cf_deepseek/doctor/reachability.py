@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from langchain_cf_deepseek._errors.certificates import SET_CERTIFICATES, UNTRUSTED, chain
+from langchain_cf_deepseek._errors.certificates import SET_CERTIFICATES, UNTRUSTED, iter_causes
 from langchain_cf_deepseek._routing import THIS_MACHINE
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
@@ -43,7 +43,9 @@ _TO_THE_PROXY = "Check the proxy settings of this machine (HTTPS_PROXY, ALL_PROX
 
 def diagnose_connection(error: CFDeepSeekError, url: str) -> tuple[str, str]:
     """Return what failed on the way to `url`, and the one thing to change."""
-    names = [kind.__name__ for cause in chain(error.__cause__) for kind in type(cause).__mro__]
+    names = [
+        kind.__name__ for cause in iter_causes(error.__cause__) for kind in type(cause).__mro__
+    ]
     found, change = next(row[1:] for row in _REASONS if row[0] in names)
     proxy = proxy_to(url)
     known = {

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from langchain_cf_deepseek import CFDeepSeekRateLimitError, ChatCloudflareDeepSeek
 from langchain_cf_deepseek._api.response import ResponseReader
-from langchain_cf_deepseek._errors.rules import error_from_response
+from langchain_cf_deepseek._errors.responses import error_from_response
 from langchain_cf_deepseek._http.library import http
 from langchain_cf_deepseek._http.sse import DONE, EventDecoder
 from tests.benchmarks.histories import history
@@ -68,8 +68,8 @@ def test_event_conversion_to_chunks(benchmark: BenchmarkFixture, *, as_blocks: b
 
     def chunks() -> list[ChatGenerationChunk]:
         reader = ResponseReader(as_blocks=as_blocks)
-        reader.begin(_response(200), {"model": "deepseek-flash"})
-        with reader.kept():
+        reader.start_response(_response(200), {"model": "deepseek-flash"})
+        with reader.attach_partial_message():
             read = [reader.chunk(event) for event in sent]
         return [chunk for chunk in [*read, reader.closing_chunk()] if chunk]
 

@@ -122,7 +122,7 @@ AT_CLOUDFLARE = (
     "Read."
 )
 KEY_REFUSED = (
-    "DeepSeek refused the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in the "
+    "DeepSeek rejected the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in the "
     "gateway."
 )
 ASKS_FOR_NONE = (

@@ -39,8 +39,8 @@ from tests.doctor.expected_output import (
 )
 
 NO_SERVICE_TOKEN = (
-    "The address is behind Cloudflare Access: give a service token of it, as the headers "
-    "`CF-Access-Client-Id` and `CF-Access-Client-Secret` in `default_headers`."
+    "The address is behind Cloudflare Access: set a service token as `CF-Access-Client-Id` and "
+    "`CF-Access-Client-Secret` in `default_headers`."
 )
 
 
@@ -132,7 +132,7 @@ BROKEN = {
             "gateway",
             "Cloudflare's edge (status 403, code 1010): error code: 1010.",
             "The domain blocks clients of this kind: set another `User-Agent` in "
-            "`default_headers`, or have its owner let this client in.",
+            "`default_headers`, or ask its owner to allow this client.",
             log=False,
         ),
         fault=edge_error(),
@@ -142,8 +142,8 @@ BROKEN = {
             "gateway",
             "Cloudflare's edge (status 429, code 1015): Error 1015: You are being rate limited. "
             "The owner of the domain limits how often it may be asked.",
-            "The domain limits how often one client may ask: send fewer requests, or have its "
-            "owner raise the limit.",
+            "The domain limits the request rate per client: send fewer requests, or ask its owner "
+            "to raise the limit.",
             log=False,
         ),
         fault=FAILURES["edge-problem"].fault,
@@ -153,7 +153,7 @@ BROKEN = {
             "gateway",
             "Cloudflare's edge (status 524, code 524): Error 524: A timeout occurred. The origin "
             "took too long to answer.",
-            "Cloudflare's edge answered in the place of what is behind it: check `base_url` "
+            "Cloudflare's edge responded instead of the server behind it: check `base_url` "
             "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain. Try again in a "
             "moment.",
             log=False,
@@ -163,7 +163,7 @@ BROKEN = {
     "a page of Cloudflare Access": Broken(
         stopped(
             "gateway",
-            "Cloudflare's edge (status 302): Cloudflare Access refused the request: it asks for a "
+            "Cloudflare's edge (status 302): Cloudflare Access refused the request: it requires a "
             "login.",
             NO_SERVICE_TOKEN,
             log=False,
@@ -230,7 +230,7 @@ BROKEN = {
         stopped(
             "DeepSeek key",
             "the one stored in the gateway was refused (status 401, code 2009)",
-            "The DeepSeek key stored in the gateway was refused: store a valid one.",
+            "DeepSeek rejected the key stored in the gateway: store a valid one.",
             before=WELL_ON["unified"],
         ),
         "unified",
@@ -241,7 +241,7 @@ BROKEN = {
             "model",
             "DeepSeek (status 400, code invalid_request_error, log id LOG-ID): The supported API "
             "model names are deepseek-flash, deepseek-v4-pro, but you passed deepseek-flsh.",
-            "Check `model`: no such name is served here. Did you mean 'deepseek-flash'? "
+            "Check `model`: no model of this name is served here. Did you mean 'deepseek-flash'? "
             f"Known names: {NAMES}.",
         ),
         arguments=("--model", "deepseek-flsh"),
@@ -251,7 +251,8 @@ BROKEN = {
             "model",
             "Cloudflare's API (status 404, code 7003, log id LOG-ID): Model not found: "
             "deepseek/gpt-5.",
-            f"Check `model`: Cloudflare's catalogue has no such name. Known names: {ALL_NAMES}.",
+            "Check `model`: Cloudflare's catalogue has no model of this name. "
+            f"Known names: {ALL_NAMES}.",
             before=WELL_ON["unified"]
             | {"DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own")},
         ),
@@ -262,7 +263,7 @@ BROKEN = {
         stopped(
             "model",
             "Cloudflare AI Gateway (status 400, code 2008, log id LOG-ID): Invalid provider.",
-            "Check `model`: the gateway cannot tell the provider from it. "
+            "Check `model`: the gateway cannot determine the provider from it. "
             f"Known names: {ALL_NAMES}.",
             before=WELL_ON["compat"]
             | {"DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused")},
@@ -285,9 +286,9 @@ BROKEN = {
         stopped(
             "balance",
             "Cloudflare's API (status 402, code 2021, log id LOG-ID): Insufficient credits.",
-            "Top up the gateway's credits in the Cloudflare dashboard. Use a DeepSeek key of your "
-            'own: set `api_key` (DEEPSEEK_API_KEY) with `routing="provider-native"`, or store '
-            "one in the gateway.",
+            "Top up the gateway's credits in the Cloudflare dashboard. Use your own DeepSeek key: "
+            'set `api_key` (DEEPSEEK_API_KEY) with `routing="provider-native"`, or store one in '
+            "the gateway.",
             before=WELL_ON["unified"]
             | {
                 "DeepSeek key": ("ok", "none is sent; one stored there, or Cloudflare's own"),
@@ -348,8 +349,7 @@ def test_truncated_stream_fails_only_the_streaming_check(
     gateway.fault(AFTER_THE_FIRST)
     gateway.fault(then="cut")
     found = (
-        "The connection (status 200, log id LOG-ID): the response ended before its finish "
-        "reason came."
+        "The connection (status 200, log id LOG-ID): the response ended before its finish reason."
     )
     assert doctor(gateway.environment()) == (
         1,

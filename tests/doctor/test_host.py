@@ -98,7 +98,7 @@ def test_host_check_reports_an_untrusted_certificate(
         1,
         unreachable(
             "the TLS certificate of localhost:PORT is not trusted: REASON",
-            "Set SSL_CERT_FILE to a file of the certificates that your network trusts.",
+            "Set SSL_CERT_FILE to a file with the certificates that your network trusts.",
             "localhost:PORT",
         ),
     )

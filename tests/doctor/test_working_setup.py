@@ -211,7 +211,7 @@ streaming     skipped  pointless before `DeepSeek key` is well
 cache         skipped  pointless before `DeepSeek key` is well
 log           ok       log id LOG-ID
 
-DeepSeek key: DeepSeek refused the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
+DeepSeek key: DeepSeek rejected the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in \
 the gateway.
 """
     )

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",
     "ignore:.*the tools are sent without `strict`:UserWarning",
     "ignore:DeepSeek ignores `parallel_tool_calls`:UserWarning",
-    "ignore:content blocks of the types .* are left out:UserWarning",
+    "ignore:content blocks of the types .* are dropped:UserWarning",
 )
 
 memory = Memory()
@@ -155,7 +155,7 @@ def _sent(*messages: BaseMessage, **parameters: Any) -> dict[str, Any]:
                     {
                         "type": "function",
                         "id": "a",
-                        "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'},
+                        "function": {"name": "f", "arguments": '{"x": "\ufffd"}'},
                     }
                 ],
             },
@@ -175,12 +175,12 @@ def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict
             HumanMessage(
                 [{"type": "image_url", "image_url": {"url": "https://x/", "detail": "x"}}]
             ),
-            "the `detail` of an image is one of",
+            "the `detail` of an image must be one of",
         ),
         (HumanMessage([{"type": "image", "file_id": 7}]), "needs a string under 'file_id'"),
         (
             AIMessage("", tool_calls=[{"name": "f", "args": {"x": {1}}, "id": "a"}]),
-            "the tool call 'f': `args.x` cannot be sent: JSON in UTF-8 has no form for {1}",
+            "the tool call 'f': `args.x` cannot be sent: JSON in UTF-8 cannot represent {1}",
         ),
         (
             AIMessage(
@@ -195,7 +195,7 @@ def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict
             "additional_kwargs['deepseek'] cannot hold ['tool_calls']",
         ),
         (ChatMessage(role="tool", content="18"), "a ToolMessage for the result of a tool"),
-        (ChatMessage(role="latest_reminder", content=["a", "b"]), "is one text"),
+        (ChatMessage(role="latest_reminder", content=["a", "b"]), "must be one text"),
     ],
 )
 def test_message_that_would_lose_content_is_rejected(message: BaseMessage, complaint: str) -> None:
@@ -241,7 +241,7 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
         ({"extra_body": [1]}, "`extra_body` must be a dict of parameters, not [1]"),
         ({"extra_body": {"stream": True}}, "`extra_body` cannot hold `stream`"),
         ({"extra_body": {"x": [float("nan")]}}, "`x[0]` cannot be sent"),
-        ({"extra_body": {"x": 10**5000}}, "has no form for so long a number"),
+        ({"extra_body": {"x": 10**5000}}, "cannot represent a number of this length"),
         ({"extra_body": {"x": _HOLDS_ITSELF}}, "cannot be sent"),
     ],
 )
@@ -255,7 +255,7 @@ def test_parameter_that_deepseek_cannot_read_is_rejected_by_name(
 
 def test_prefix_is_sent_without_tools() -> None:
     prefix = AIMessage("The", additional_kwargs={"prefix": True})
-    with pytest.raises(ValueError, match="prefix completion goes without `tools`"):
+    with pytest.raises(ValueError, match="prefix completion excludes `tools`"):
         _sent(HumanMessage("Hi"), prefix, tools=[{"type": "function", "function": {"name": "f"}}])
 
 

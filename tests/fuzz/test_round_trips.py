@@ -103,10 +103,10 @@ def test_completion_is_sent_back_unchanged_after_any_round_trip(
                 assert _sent_back(travel(form)) == body, (version, journey)
 
 
-def test_surrogate_half_in_arguments_is_sent_back_as_the_model_wrote_it() -> None:
+def test_surrogate_half_in_arguments_is_sent_back_as_the_replacement_character() -> None:
     call = {"id": "a", "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'}}
     choice = {"message": {"content": "", "tool_calls": [call]}, "finish_reason": "tool_calls"}
     memory.pieces = [to_bytes({"choices": [choice]})]
     message = MODELS["v0"].invoke("Hi", tools=TOOLS)
     (sent,) = _sent_back(message)["messages"][1]["tool_calls"]
-    assert sent["function"]["arguments"] == '{"x": "\\ud83d"}'
+    assert sent["function"]["arguments"] == '{"x": "\ufffd"}'
