@@ -80,7 +80,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return run_python("-m", "langchain_cf_deepseek", *arguments, timeout=SECONDS)
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def start_command(*arguments: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(  # noqa: S603  # our own command
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -90,7 +90,7 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def exported(lines: str) -> dict[str, str]:
+def parse_exports(lines: str) -> dict[str, str]:
     """Return the variables that `export NAME=value` lines set in a shell."""
     words = [shlex.split(line) for line in lines.splitlines()]
     assert [word[0] for word in words] == ["export"] * len(words)
@@ -129,7 +129,7 @@ def test_option_choices_are_those_of_the_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["chat"], "the following arguments are required: question"),
@@ -145,11 +145,11 @@ def test_option_choices_are_those_of_the_model() -> None:
     ],
 )
 def test_invalid_arguments_exit_with_status_2(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         main(arguments)
-    assert complaint in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_metadata() -> None:
@@ -395,7 +395,7 @@ def test_missing_credentials_are_named_with_the_local_option() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--effort", "big"], "`reasoning_effort` must be one of none, minimal, low, medium"),
         (["--effort", "low", "--thinking", "disabled"], "`thinking` is disabled, so "),
@@ -404,11 +404,11 @@ def test_missing_credentials_are_named_with_the_local_option() -> None:
     ],
 )
 def test_invalid_setting_is_named_in_plain_text(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["chat", QUESTION, "--local", *arguments]) == 2
     out, err = capsys.readouterr()
-    assert err.startswith(complaint)
+    assert err.startswith(message)
     assert (out, err.count("\n")) == ("", 1)
 
 
@@ -440,7 +440,7 @@ def test_error_keeps_the_text_printed_before_it(
 def test_ctrl_c_ends_a_chat_with_status_130_and_keeps_the_text(account: LocalGateway) -> None:
     account.reply(content="One two three.")
     account.fault(then="stall", after_chunks=3, seconds=SECONDS)
-    with started("chat", QUESTION) as process:
+    with start_command("chat", QUESTION) as process:
         assert process.stdout
         assert process.stdout.read(len("One two")) == "One two"
         process.send_signal(signal.SIGINT)
@@ -468,7 +468,7 @@ def test_ctrl_c_in_this_process_is_status_130(account: LocalGateway) -> None:
 
 
 def test_closed_pipe_ends_a_chat_silently() -> None:
-    with started("chat", "--local", QUESTION) as process:
+    with start_command("chat", "--local", QUESTION) as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == "[reasoning]\n"
@@ -510,10 +510,10 @@ def test_unwritable_output_is_one_line_and_status_1(
 def test_serve_prints_variables_that_work_and_ends_with_status_0_on_ctrl_c(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with started("serve") as process:
+    with start_command("serve") as process:
         assert process.stdout
         lines = "".join(process.stdout.readline() for _ in range(6))
-        variables = exported(lines)
+        variables = parse_exports(lines)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         status = main(["chat", QUESTION])
@@ -559,7 +559,7 @@ def test_serve_takes_routing_upstream_and_port_and_ends_with_status_0_on_sigterm
     thread.join()
     assert status == 0
     assert signal.getsignal(signal.SIGTERM) is earlier
-    variables = exported("".join(printed))
+    variables = parse_exports("".join(printed))
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].startswith("http://127.0.0.1:")
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].endswith("/ai/v1")
     assert variables["CLOUDFLARE_API_TOKEN"] == "local-cloudflare-token"

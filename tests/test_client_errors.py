@@ -143,8 +143,8 @@ BINDINGS: dict[str, Callable[[Any], Any]] = {
     "an argument without a schema": lambda llm: llm.bind_tools([_without_schema]),
     "a hint that leads nowhere": lambda llm: llm.bind_tools([_with_unresolvable_hint]),
     "no tools at all": lambda llm: llm.bind_tools(5),
-    "a choice that is none": lambda llm: llm.bind_tools([TOOL], tool_choice=5),
-    "a method that is none": lambda llm: llm.with_structured_output(TOOL, method="guess"),
+    "a tool choice of the wrong type": lambda llm: llm.bind_tools([TOOL], tool_choice=5),
+    "an unknown method": lambda llm: llm.with_structured_output(TOOL, method="guess"),
     "no schema": lambda llm: llm.with_structured_output(None),
 }
 

@@ -12,7 +12,7 @@ from tests.relay import Relay
 QUESTIONS = [f"Question number {number}" for number in range(16)]
 
 
-def _pretended(gw: LocalGateway) -> list[str]:
+def _simulated_answers(gw: LocalGateway) -> list[str]:
     """Return the simulated model's answers to the questions, asked one after another."""
     llm = gw.chat_model(thinking="disabled")
     return [str(llm.invoke(question).content) for question in QUESTIONS]
@@ -22,7 +22,7 @@ def test_threads_share_one_model_on_every_path(gw: LocalGateway, ask: Ask) -> No
     llm = gw.chat_model(thinking="disabled")
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda question: ask(llm, question).content, QUESTIONS))
-    assert answers == _pretended(gw)
+    assert answers == _simulated_answers(gw)
 
 
 class _YieldingLoop(asyncio.SelectorEventLoop):
@@ -42,7 +42,7 @@ def test_threads_with_their_own_event_loops_share_one_model(gw: LocalGateway) ->
 
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(ask, QUESTIONS * 2))
-    assert answers == _pretended(gw) * 2
+    assert answers == _simulated_answers(gw) * 2
 
 
 def test_tasks_of_one_event_loop_share_one_model(relay: Relay) -> None:
@@ -59,7 +59,7 @@ def test_tasks_of_one_event_loop_share_one_model(relay: Relay) -> None:
         calls = zip(asks, QUESTIONS, strict=True)
         return list(await asyncio.gather(*(ask(question) for ask, question in calls)))
 
-    assert asyncio.run(all_at_once()) == _pretended(relay.gw)
+    assert asyncio.run(all_at_once()) == _simulated_answers(relay.gw)
     assert relay.open_soon(0) == 0
 
 

@@ -33,14 +33,14 @@ COPIES: dict[str, Callable[[ChatCloudflareDeepSeek], ChatCloudflareDeepSeek]] = 
 }
 
 
-@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("copied_by", COPIES)
 def test_copy_is_equal_and_works_after_the_original_is_closed(
-    gw: LocalGateway, ask: Ask, way: str
+    gw: LocalGateway, ask: Ask, copied_by: str
 ) -> None:
     llm = gw.chat_model(**SETTINGS, default_headers={"X-Team": "search"})
     ask(llm, "Hello")
     original = sent_settings(gw)
-    other = COPIES[way](llm)
+    other = COPIES[copied_by](llm)
     assert dict(other) == dict(llm)
     llm.close()
     del llm
@@ -48,11 +48,11 @@ def test_copy_is_equal_and_works_after_the_original_is_closed(
     assert sent_settings(gw) == original
 
 
-@pytest.mark.parametrize("way", COPIES)
-def test_models_with_equal_settings_are_equal(gw: LocalGateway, way: str) -> None:
+@pytest.mark.parametrize("copied_by", COPIES)
+def test_models_with_equal_settings_are_equal(gw: LocalGateway, copied_by: str) -> None:
     llm = gw.chat_model(**SETTINGS)
     llm.invoke("Hello")
-    assert COPIES[way](llm) == llm
+    assert COPIES[copied_by](llm) == llm
     assert gw.chat_model(**SETTINGS) == llm
     assert gw.chat_model(**SETTINGS, top_p=0.5) != llm
 
@@ -149,7 +149,7 @@ CHANGING = {
 
 
 @pytest.mark.parametrize(
-    ("way", "path"),
+    ("copied_by", "path"),
     [
         ("model_copy", "invoke"),
         ("model_copy", "astream"),
@@ -159,7 +159,7 @@ CHANGING = {
 )
 @pytest.mark.parametrize("field", CHANGES)
 def test_changed_copy_of_a_used_model_sends_the_change_and_leaves_the_original(
-    gw: LocalGateway, path: str, field: str, way: str
+    gw: LocalGateway, path: str, field: str, copied_by: str
 ) -> None:
     ask = PATHS[path]
     base, change, difference = CHANGES[field]
@@ -170,18 +170,20 @@ def test_changed_copy_of_a_used_model_sends_the_change_and_leaves_the_original(
     original = sent_settings(gw)
     # The gateway rejects the other credentials and addresses.
     with suppress(CFDeepSeekError):
-        ask(CHANGING[way](llm, change), "Hello")
+        ask(CHANGING[copied_by](llm, change), "Hello")
     changed = sent_settings(gw)
     ask(llm, "Hello")
     assert len(gw.requests) == 3
     assert (changed, sent_settings(gw)) == ({**original, **difference}, original)
 
 
-@pytest.mark.parametrize("way", CHANGING)
-def test_changed_copy_has_its_account_and_gateway_in_its_url(gw: LocalGateway, way: str) -> None:
+@pytest.mark.parametrize("copied_by", CHANGING)
+def test_changed_copy_has_its_account_and_gateway_in_its_url(
+    gw: LocalGateway, copied_by: str
+) -> None:
     llm = gw.chat_model(base_url=None)
-    changed = CHANGING[way](llm, {"account_id": "f" * 32, "gateway_id": "other"})
-    if way == "configurable_fields":
+    changed = CHANGING[copied_by](llm, {"account_id": "f" * 32, "gateway_id": "other"})
+    if copied_by == "configurable_fields":
         changed, _ = changed.prepare()
     host = "https://gateway.ai.cloudflare.com/v1"
     assert (changed.endpoint, llm.endpoint) == (
@@ -199,14 +201,14 @@ def test_changed_copy_has_its_account_and_gateway_in_its_url(gw: LocalGateway, w
         ({"gateway": None}, {}),
     ],
 )
-@pytest.mark.parametrize("way", CHANGING)
+@pytest.mark.parametrize("copied_by", CHANGING)
 def test_changed_copy_accepts_values_as_the_constructor_does(
-    gw: LocalGateway, way: str, change: dict[str, Any], difference: dict[str, Any]
+    gw: LocalGateway, copied_by: str, change: dict[str, Any], difference: dict[str, Any]
 ) -> None:
     llm = gw.chat_model()
     llm.invoke("Hello")
     original = sent_settings(gw)
-    changed = CHANGING[way](llm, change)
+    changed = CHANGING[copied_by](llm, change)
     if isinstance(changed, ChatCloudflareDeepSeek):
         assert "other" not in repr(changed)
     with suppress(CFDeepSeekError):
@@ -225,11 +227,11 @@ def test_changed_copy_accepts_values_as_the_constructor_does(
         ({"default_headers": {"X-Team": "a\r\nX-Evil: b"}}, "X-Team"),
     ],
 )
-@pytest.mark.parametrize("way", ["model_copy", "deep model_copy"])
+@pytest.mark.parametrize("copied_by", ["model_copy", "deep model_copy"])
 def test_changed_copy_with_an_invalid_value_is_rejected_before_sending(
-    gw: LocalGateway, way: str, change: dict[str, Any], named: str
+    gw: LocalGateway, copied_by: str, change: dict[str, Any], named: str
 ) -> None:
     llm = gw.chat_model()
     with pytest.raises(ValueError, match=named):
-        CHANGING[way](llm, change).invoke("Hello")
+        CHANGING[copied_by](llm, change).invoke("Hello")
     assert gw.requests == []

@@ -67,7 +67,7 @@ EVERY_OPTION = {option: value for option, (value, _, _) in OPTIONS.items()}
 EVERY_HEADER = {header: text for _, header, text in OPTIONS.values()}
 
 
-def _sent(gw: LocalGateway) -> list[dict[str, str]]:
+def _option_headers(gw: LocalGateway) -> list[dict[str, str]]:
     """Return the option headers of each request."""
     return [
         {
@@ -79,7 +79,7 @@ def _sent(gw: LocalGateway) -> list[dict[str, str]]:
     ]
 
 
-def _facts(message: AIMessage) -> dict[str, Any]:
+def _gateway_metadata(message: AIMessage) -> dict[str, Any]:
     facts: dict[str, Any] = message.response_metadata["cloudflare_gateway"]
     return facts
 
@@ -123,7 +123,7 @@ def test_option_table_of_this_file_has_every_option() -> None:
 def test_option_reaches_the_wire_however_it_is_given(gw: LocalGateway, ask: Ask, way: str) -> None:
     llm, call = WAYS[way](gw, EVERY_OPTION)
     ask(llm, "Hello", **call)
-    assert _sent(gw) == [EVERY_HEADER]
+    assert _option_headers(gw) == [EVERY_HEADER]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -137,7 +137,7 @@ def test_without_options_no_option_header_is_sent(gw: LocalGateway, ask: Ask) ->
     ask(gw.chat_model(gateway=None), "Hello", gateway=None)
     ask(gw.chat_model(gateway={}).with_gateway(), "Hello", gateway={})
     ask(gw.chat_model(gateway=dict.fromkeys(OPTIONS)), "Hello", gateway=GatewayOptions())
-    assert _sent(gw) == [{}] * 4
+    assert _option_headers(gw) == [{}] * 4
 
 
 @pytest.mark.parametrize("path", ["batch", "abatch", "batch_as_completed", "abatch_as_completed"])
@@ -157,7 +157,7 @@ def test_option_reaches_the_wire_with_every_request_of_a_batch(gw: LocalGateway,
         list(llm.batch_as_completed(questions, gateway=EVERY_OPTION))
     else:
         asyncio.run(all_as_completed())
-    assert _sent(gw) == [EVERY_HEADER] * 3
+    assert _option_headers(gw) == [EVERY_HEADER] * 3
 
 
 def test_options_of_a_call_override_a_copy_and_the_model_and_metadata_is_merged(
@@ -177,7 +177,7 @@ def test_options_of_a_call_override_a_copy_and_the_model_and_metadata_is_merged(
     ask(copy, "Hello", gateway={"event_id": "call", "metadata": {"run": 2}})
     ask(copy, "Hello")
     ask(model, "Hello")
-    assert _sent(gw) == [
+    assert _option_headers(gw) == [
         {
             "cf-aig-cache-ttl": "60",
             "cf-aig-cache-key": "copy",
@@ -202,7 +202,7 @@ def test_options_of_a_call_override_a_copy_and_the_model_and_metadata_is_merged(
 def test_metadata_without_entries_merges_to_no_change(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"metadata": {"team": "search"}}), "Hello", gateway={"metadata": {}})
     ask(gw.chat_model(gateway={"metadata": {}}), "Hello")
-    assert _sent(gw) == [{"cf-aig-metadata": '{"team":"search"}'}, {}]
+    assert _option_headers(gw) == [{"cf-aig-metadata": '{"team":"search"}'}, {}]
 
 
 def test_option_none_unsets_the_option(gw: LocalGateway, ask: Ask) -> None:
@@ -212,13 +212,13 @@ def test_option_none_unsets_the_option(gw: LocalGateway, ask: Ask) -> None:
     ask(llm.with_gateway(**nothing), "Hello")
     ask(llm, "Hello", gateway=GatewayOptions(**nothing))
     ask(llm.with_gateway(**nothing), "Hello", gateway={"cache_ttl": 60})
-    assert _sent(gw) == [{}, {}, {}, {"cf-aig-cache-ttl": "60"}]
+    assert _option_headers(gw) == [{}, {}, {}, {"cf-aig-cache-ttl": "60"}]
 
 
 def test_skip_cache_is_sent_only_when_true(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"skip_cache": False}), "Hello")
     ask(gw.chat_model(gateway={"skip_cache": True}), "Hello", gateway={"skip_cache": False})
-    assert _sent(gw) == [{}, {}]
+    assert _option_headers(gw) == [{}, {}]
 
 
 def test_header_of_the_call_overrides_an_option_and_is_sent_once(
@@ -229,7 +229,7 @@ def test_header_of_the_call_overrides_an_option_and_is_sent_once(
         gateway={"cache_ttl": 60, "event_id": "option"},
     )
     ask(llm, "Hello", extra_headers={"CF-AIG-Cache-TTL": "120"})
-    assert _sent(gw) == [{"cf-aig-cache-ttl": "120", "cf-aig-event-id": "option"}]
+    assert _option_headers(gw) == [{"cf-aig-cache-ttl": "120", "cf-aig-event-id": "option"}]
 
 
 def test_options_copy_with_a_change_sends_the_change() -> None:
@@ -253,7 +253,7 @@ def test_cache_ttl_is_seconds_or_a_timedelta(
     gw: LocalGateway, ask: Ask, ttl: int | timedelta, text: str
 ) -> None:
     ask(gw.chat_model(gateway={"cache_ttl": ttl}), "Hello")
-    assert _sent(gw) == [{"cf-aig-cache-ttl": text}]
+    assert _option_headers(gw) == [{"cf-aig-cache-ttl": text}]
 
 
 SIX = dict.fromkeys("abcdef", 1)
@@ -412,7 +412,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
 }
 
 
-def _complaint(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]:
+def _validation_error(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]:
     (error,) = caught.value.errors()
     return error["loc"], error["msg"]
 
@@ -421,25 +421,25 @@ def _complaint(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]
 def test_invalid_option_is_rejected_before_sending_and_named(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
-    options, where, complaint = REFUSED[case]
+    options, where, expected = REFUSED[case]
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         ask(gw.chat_model(), "Hello", gateway=options)
     error = caught.value
     field = ".".join(["gateway", *map(str, where)])
-    message = complaint.removeprefix("Value error, ")
+    message = expected.removeprefix("Value error, ")
     assert (error.message, error.origin) == (f"`{field}`: {message}.", "client")
     assert gw.requests == []
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_invalid_option_is_rejected_by_a_model_and_its_copy(gw: LocalGateway, case: str) -> None:
-    options, where, complaint = REFUSED[case]
+    options, where, expected = REFUSED[case]
     with pytest.raises(ValidationError) as at_construction:
         gw.chat_model(gateway=options)
     with pytest.raises(ValidationError) as at_the_copy:
         gw.chat_model().with_gateway(**options)
-    assert _complaint(at_construction) == (("gateway", *where), complaint)
-    assert _complaint(at_the_copy) == (where, complaint)
+    assert _validation_error(at_construction) == (("gateway", *where), expected)
+    assert _validation_error(at_the_copy) == (where, expected)
 
 
 def test_metadata_with_a_sixth_entry_after_merging_is_rejected(gw: LocalGateway, ask: Ask) -> None:
@@ -449,14 +449,14 @@ def test_metadata_with_a_sixth_entry_after_merging_is_rejected(gw: LocalGateway,
         ask(llm, "Hello", gateway={"metadata": more})
     with pytest.raises(ValidationError) as at_the_copy:
         llm.with_gateway(metadata=more)
-    assert _complaint(at_the_copy) == (("metadata",), TOO_MANY)
+    assert _validation_error(at_the_copy) == (("metadata",), TOO_MANY)
     assert gw.requests == []
 
 
 def test_metadata_of_any_text_stays_in_its_header(gw: LocalGateway, ask: Ask) -> None:
     metadata = {"line\r\nX-Evil: a": "b\r\nX-Evil: c", "emoji": "🌊"}
     ask(gw.chat_model(), "Hello", gateway={"metadata": metadata})
-    assert _sent(gw) == [
+    assert _option_headers(gw) == [
         {"cf-aig-metadata": (r'{"line\r\nX-Evil: a":"b\r\nX-Evil: c","emoji":"\ud83c\udf0a"}')}
     ]
     assert "x-evil" not in gw.requests[-1].headers
@@ -503,13 +503,13 @@ def test_byok_alias_on_other_routings_does_not_warn(
     gw: LocalGateway, ask: Ask, routing: Any
 ) -> None:
     ask(gw.chat_model(routing=routing, gateway={"byok_alias": "production"}), "Hello")
-    assert _sent(gw) == [{"cf-aig-byok-alias": "production"}]
+    assert _option_headers(gw) == [{"cf-aig-byok-alias": "production"}]
 
 
 def test_byok_alias_unset_on_unified_routing_does_not_warn(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified", gateway={"byok_alias": "production"})
     ask(llm, "Hello", gateway={"byok_alias": None})
-    assert _sent(gw) == [{"cf-aig-gateway-id": "local"}]
+    assert _option_headers(gw) == [{"cf-aig-gateway-id": "local"}]
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
@@ -518,7 +518,10 @@ def test_cache_ttl_serves_the_second_response_from_the_gateways_cache(
 ) -> None:
     llm = gw.chat_model(routing=routing, gateway={"cache_ttl": 60})
     first, second = ask(llm, "Hello"), ask(llm, "Hello")
-    assert [_facts(message)["cache_status"] for message in (first, second)] == ["MISS", "HIT"]
+    assert [_gateway_metadata(message)["cache_status"] for message in (first, second)] == [
+        "MISS",
+        "HIT",
+    ]
     assert gw.upstream_calls == 1
     assert (second.content, second.additional_kwargs, second.usage_metadata) == (
         first.content,
@@ -528,7 +531,7 @@ def test_cache_ttl_serves_the_second_response_from_the_gateways_cache(
 
 
 def test_cache_ttl_absent_means_nothing_is_cached(gw: LocalGateway, ask: Ask) -> None:
-    statuses = [_facts(ask(gw.chat_model(), "Hello"))["cache_status"] for _ in range(2)]
+    statuses = [_gateway_metadata(ask(gw.chat_model(), "Hello"))["cache_status"] for _ in range(2)]
     assert (statuses, gw.upstream_calls) == (["MISS", "MISS"], 2)
 
 
@@ -536,23 +539,23 @@ def test_skip_cache_bypasses_a_cached_response(gw: LocalGateway, ask: Ask) -> No
     llm = gw.chat_model(gateway={"cache_ttl": 60})
     ask(llm, "Hello")
     fresh = ask(llm, "Hello", gateway={"skip_cache": True})
-    assert (_facts(fresh)["cache_status"], gw.upstream_calls) == ("MISS", 2)
-    assert _facts(ask(llm, "Hello"))["cache_status"] == "HIT"
+    assert (_gateway_metadata(fresh)["cache_status"], gw.upstream_calls) == ("MISS", 2)
+    assert _gateway_metadata(ask(llm, "Hello"))["cache_status"] == "HIT"
     assert gw.upstream_calls == 2
 
 
 def test_cache_key_joins_requests_with_different_bodies(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"cache_key": "greeting"})
     answers = [ask(llm, "Hello"), ask(llm, "Good morning")]
-    assert [_facts(message)["cache_status"] for message in answers] == ["MISS", "HIT"]
+    assert [_gateway_metadata(message)["cache_status"] for message in answers] == ["MISS", "HIT"]
     assert answers[0].content == answers[1].content
     assert gw.upstream_calls == 1
     other = ask(llm, "Good morning", gateway={"cache_key": "other"})
-    assert (_facts(other)["cache_status"], gw.upstream_calls) == ("MISS", 2)
+    assert (_gateway_metadata(other)["cache_status"], gw.upstream_calls) == ("MISS", 2)
 
 
 def test_event_id_is_returned_in_the_gateway_metadata(gw: LocalGateway, ask: Ask) -> None:
-    facts = _facts(ask(gw.chat_model(), "Hello", gateway={"event_id": "trace-7"}))
+    facts = _gateway_metadata(ask(gw.chat_model(), "Hello", gateway={"event_id": "trace-7"}))
     assert facts == {
         "log_id": facts["log_id"],
         "event_id": "trace-7",
@@ -564,7 +567,7 @@ def test_event_id_is_returned_in_the_gateway_metadata(gw: LocalGateway, ask: Ask
 
 
 def test_log_id_is_returned_even_if_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
-    facts = _facts(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
+    facts = _gateway_metadata(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
     assert facts.keys() == {"log_id", "event_id", "request_id", "cache_status", "step", "ray"}
 
 
@@ -607,7 +610,7 @@ FACTS = {
 
 def test_gateway_headers_are_all_read_on_every_path(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(headers=EVERY_FACT)
-    assert _facts(ask(gw.chat_model(), "Hello")) == FACTS
+    assert _gateway_metadata(ask(gw.chat_model(), "Hello")) == FACTS
 
 
 def test_gateway_metadata_omits_missing_headers() -> None:

@@ -52,7 +52,7 @@ ANSWERS = {
 }
 
 
-def said(message: AIMessage) -> dict[str, Any]:
+def comparable(message: AIMessage) -> dict[str, Any]:
     """Return the parts of a message that do not differ between requests."""
     metadata = message.response_metadata
     return {
@@ -64,7 +64,7 @@ def said(message: AIMessage) -> dict[str, Any]:
     }
 
 
-def facts(message: AIMessage, *names: str) -> dict[str, Any]:
+def gateway_metadata(message: AIMessage, *names: str) -> dict[str, Any]:
     told = message.response_metadata["cloudflare_gateway"]
     return {name: told[name] for name in names if name in told}
 
@@ -84,9 +84,12 @@ def test_guardrails_that_buffer_a_stream_give_the_same_message(
         gateway.reply(ANSWERS[answer])
         llm = gateway.chat_model(routing=routing).bind_tools([get_weather])
         messages.append(ask(llm, "Tell me."))
-    assert said(messages[0]) == said(messages[1])
+    assert comparable(messages[0]) == comparable(messages[1])
     assert messages[0].text == ANSWERS[answer].content
-    assert facts(messages[0], "step", "cache_status") == {"step": 0, "cache_status": "MISS"}
+    assert gateway_metadata(messages[0], "step", "cache_status") == {
+        "step": 0,
+        "cache_status": "MISS",
+    }
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
@@ -123,11 +126,13 @@ def test_dlp_that_buffers_a_stream_gives_the_same_message_with_its_findings(
         gateway.reply(ANSWERS[answer])
         llm = gateway.chat_model(routing=routing).bind_tools([get_weather])
         messages.append(ask(llm, "Tell me."))
-    assert said(messages[0]) == said(messages[1])
+    assert comparable(messages[0]) == comparable(messages[1])
     profile = {"context": {}, "entry_ids": ["local-entry"], "profile_id": "local-profile"}
     finding = {"profile": profile, "policy_ids": ["local-policy"], "check": "REQUEST"}
-    assert facts(messages[0], "dlp") == {"dlp": {"findings": [finding], "action": "FLAG"}}
-    assert facts(messages[1], "dlp") == {}
+    assert gateway_metadata(messages[0], "dlp") == {
+        "dlp": {"findings": [finding], "action": "FLAG"}
+    }
+    assert gateway_metadata(messages[1], "dlp") == {}
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
@@ -159,7 +164,7 @@ def test_dynamic_route_returns_which_step_and_model_served(
     for _ in range(failures):
         gateway.fail_next("deepseek-busy")
     message = ask(gateway.chat_model(routing=routing, model="dynamic/support"), "Hello")
-    assert facts(message, "step", "provider", "model") == told
+    assert gateway_metadata(message, "step", "provider", "model") == told
     assert message.response_metadata["model_name"] == told["model"]
     assert (len(gateway.requests), gateway.upstream_calls) == (1, failures + 1)
 
@@ -171,7 +176,7 @@ def test_dynamic_route_step_that_times_out_falls_back_to_the_next(
     gateway = ruled(routes={"support": Route([RouteStep(FLASH, 100), PRO])})
     gateway.fault(delay=10)
     message = ask(gateway.chat_model(routing=routing, model="dynamic/support"), "Hello")
-    assert facts(message, "step", "model") == {"step": 1, "model": "deepseek-v4-pro"}
+    assert gateway_metadata(message, "step", "model") == {"step": 1, "model": "deepseek-v4-pro"}
 
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
@@ -199,12 +204,17 @@ def test_auto_router_returns_what_it_chose_and_why(
         ask(llm, "Hello", gateway={"allowed_models": ["deepseek/*"], "turn_id": "t"}),
         ask(llm, "Hello", gateway={"turn_id": "t"}),
     ]
-    assert [facts(message, "routed_model", "routing_reason") for message in messages] == [
+    assert [
+        gateway_metadata(message, "routed_model", "routing_reason") for message in messages
+    ] == [
         {"routed_model": HOSTED, "routing_reason": "cost_optimal_within_pool"},
         {"routed_model": PRO, "routing_reason": "forced_by_candidate_pool"},
         {"routed_model": PRO, "routing_reason": "pinned_by_turn"},
     ]
-    ids = {facts(message, "routing_decision_id")["routing_decision_id"] for message in messages}
+    ids = {
+        gateway_metadata(message, "routing_decision_id")["routing_decision_id"]
+        for message in messages
+    }
     assert len(ids) == 3
 
 

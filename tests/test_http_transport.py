@@ -75,7 +75,7 @@ def _server(serve: Serve) -> Iterator[Server]:
         server.close()
 
 
-def _answers(answer: bytes) -> Serve:
+def _respond(answer: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         while read_request(connection):
             connection.sendall(answer)
@@ -83,7 +83,7 @@ def _answers(answer: bytes) -> Serve:
     return serve
 
 
-def _answers_once(answer: bytes) -> Serve:
+def _respond_once(answer: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(answer)
@@ -102,13 +102,13 @@ def _model(url: str, **kwargs: Any) -> Iterator[ChatCloudflareDeepSeek]:
 
 
 def test_connection_serves_consecutive_calls() -> None:
-    with _server(_answers(WHOLE)) as server, _model(server.url) as model:
+    with _server(_respond(WHOLE)) as server, _model(server.url) as model:
         assert [model.invoke("Hi").text for _ in range(3)] == ["Short waves"] * 3
         assert server.accepted == 1
 
 
 def test_connection_closed_by_the_server_is_not_reused() -> None:
-    with _server(_answers_once(WHOLE)) as server, _model(server.url) as model:
+    with _server(_respond_once(WHOLE)) as server, _model(server.url) as model:
         assert model.invoke("Hi").text == "Short waves"
         time.sleep(0.05)
         assert model.invoke("Hi").text == "Short waves"
@@ -117,8 +117,8 @@ def test_connection_closed_by_the_server_is_not_reused() -> None:
 
 def test_connections_of_two_addresses_are_kept_apart() -> None:
     with (
-        _server(_answers(WHOLE)) as one,
-        _server(_answers(WHOLE)) as other,
+        _server(_respond(WHOLE)) as one,
+        _server(_respond(WHOLE)) as other,
         _model(one.url) as model,
     ):
         copy = model.model_copy(update={"base_url": other.url})
@@ -132,7 +132,7 @@ def test_connections_of_two_addresses_are_kept_apart() -> None:
 def test_body_can_end_with_its_connection(path: str, version: bytes) -> None:
     body = BODY if path == "invoke" else b"".join(STREAM)
     answer = CLOSING.replace(b"1.1", version, 1) + body
-    with _server(_answers_once(answer)) as server, _model(server.url) as model:
+    with _server(_respond_once(answer)) as server, _model(server.url) as model:
         texts = (
             [model.invoke("Hi").text] if path == "invoke" else [c.text for c in model.stream("Hi")]
         )
@@ -141,7 +141,7 @@ def test_body_can_end_with_its_connection(path: str, version: bytes) -> None:
 
 def test_connection_held_open_after_the_last_event_is_closed() -> None:
     def serve(connection: socket.socket) -> None:
-        _answers_once(CLOSING + b"".join(STREAM))(connection)
+        _respond_once(CLOSING + b"".join(STREAM))(connection)
         connection.recv(1)  # until the client closes
 
     with _server(serve) as server, _model(server.url) as model:
@@ -153,7 +153,7 @@ def test_connection_held_open_after_the_last_event_is_closed() -> None:
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
 def test_informational_responses_are_ignored(status: bytes) -> None:
     before = b"HTTP/1.1 %b\r\nlink: </style.css>\r\n\r\n" % status
-    with _server(_answers(before + before + WHOLE)) as server, _model(server.url) as model:
+    with _server(_respond(before + before + WHOLE)) as server, _model(server.url) as model:
         assert [model.invoke("Hi").text for _ in range(2)] == ["Short waves"] * 2
         assert server.accepted == 1
 
@@ -161,7 +161,7 @@ def test_informational_responses_are_ignored(status: bytes) -> None:
 def test_abandoned_stream_can_be_closed_by_the_garbage_collector_at_any_moment() -> None:
     size = sum(map(len, STREAM))
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"".join(STREAM)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         chunks = cast("Generator[AIMessageChunk]", model.stream("Hi"))
         next(chunks)
 
@@ -204,7 +204,7 @@ def test_abandoned_stream_closes_its_connection() -> None:
 
 def test_header_value_can_continue_on_the_next_line() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-log-id: 01\r\n  AD\r\n\r\n", 1)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
         assert facts["log_id"].split() == ["01", "AD"]
 
@@ -214,7 +214,7 @@ def test_truncated_error_response_leaves_no_connection(path: str) -> None:
     ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        _answers_once(b"HTTP/1.1 503 Busy\r\ncontent-length: 99\r\n\r\n{")(connection)
+        _respond_once(b"HTTP/1.1 503 Busy\r\ncontent-length: 99\r\n\r\n{")(connection)
         connection.recv(1)  # until the client closes
         ended.set()
 
@@ -255,7 +255,7 @@ def test_truncated_error_response_leaves_no_connection(path: str) -> None:
 )
 def test_malformed_http_is_a_connection_error(answer: bytes) -> None:
     with (
-        _server(_answers_once(answer)) as server,
+        _server(_respond_once(answer)) as server,
         _model(server.url) as model,
         pytest.raises(errors.CFDeepSeekConnectionError) as caught,
     ):
@@ -265,7 +265,7 @@ def test_malformed_http_is_a_connection_error(answer: bytes) -> None:
 
 def test_header_that_is_invalid_in_mail_is_accepted() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncontent-type: multipart/mixed\r\n\r\n", 1)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         assert model.invoke("Hi").text == "Short waves"
 
 
@@ -297,7 +297,7 @@ def test_invalid_host_name_is_a_connection_error() -> None:
 def test_error_without_a_body_keeps_its_status() -> None:
     answer = b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n"
     with (
-        _server(_answers_once(answer)) as server,
+        _server(_respond_once(answer)) as server,
         _model(server.url) as model,
         pytest.raises(errors.CFDeepSeekAuthenticationError) as caught,
     ):
@@ -375,7 +375,7 @@ else:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forked_child_works_and_exits_though_the_pool_lock_was_held() -> None:
-    with _server(_answers(WHOLE)) as server:
+    with _server(_respond(WHOLE)) as server:
         done = run_python("-c", FORK, server.url, timeout=20)
     assert (done.stdout, done.stderr) == ("Short waves\n0\n", "")
 
@@ -384,7 +384,7 @@ def test_idle_client_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        _answers(WHOLE)(connection)
+        _respond(WHOLE)(connection)
         ended.set()
 
     with _server(serve) as server, _model(server.url) as model:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway
-from tests.workload import WAYS, objects_of_calls
+from tests.workload import USES, objects_of_calls
 
 TIMES = 40
 SOON = 5.0
@@ -54,11 +54,11 @@ def _alive_when_idle(gw: LocalGateway) -> Counter[str]:
 
 @pytest.mark.usefixtures("_only_new_objects")
 @pytest.mark.skipif(not OPEN_FILES.exists(), reason="this system does not list open files")
-@pytest.mark.parametrize("way", WAYS)
-def test_calls_leave_no_file_thread_or_object(gw: LocalGateway, way: str) -> None:
-    WAYS[way](gw, 5)
+@pytest.mark.parametrize("use", USES)
+def test_calls_leave_no_file_thread_or_object(gw: LocalGateway, use: str) -> None:
+    USES[use](gw, 5)
     before = _alive_when_idle(gw)
-    WAYS[way](gw, TIMES)
+    USES[use](gw, TIMES)
     end = time.monotonic() + SOON
     while (left := _alive(gw) - before) and time.monotonic() < end:
         time.sleep(PAUSE)

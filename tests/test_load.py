@@ -24,7 +24,7 @@ FAULTS = {
     "limited": Fault(share=0.05, seed=3, status=429, body={"error": {"message": "slow down"}}),
 }
 NO_FAULT = "none"
-ENDS = {
+OUTCOMES = {
     NO_FAULT: "the right answer",
     "cut": "cut, with the beginning of the right answer",
     "busy": "CFDeepSeekAPIError",
@@ -40,7 +40,7 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 Outcome = AIMessageChunk | CFDeepSeekError
 
 
-class _AllAtOnce:
+class _StartBarrier:
     """Holds every stream after its first chunk until all have arrived there or failed."""
 
     def __init__(self, release: Callable[[], None]) -> None:
@@ -57,7 +57,7 @@ class _AllAtOnce:
 
 def _stream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
     released = threading.Event()
-    together = _AllAtOnce(released.set)
+    together = _StartBarrier(released.set)
 
     def one(question: str) -> Outcome:
         total = None
@@ -82,7 +82,7 @@ def _stream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome
 def _astream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
     async def all_of_them() -> dict[str, Outcome]:
         released = asyncio.Event()
-        together = _AllAtOnce(released.set)
+        together = _StartBarrier(released.set)
 
         async def one(question: str) -> Outcome:
             total = None
@@ -115,36 +115,36 @@ def _enough_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _struck(gw: LocalGateway) -> dict[str, list[str]]:
+def _faults_by_question(gw: LocalGateway) -> dict[str, list[str]]:
     """Return the fault of each attempt of each stream, from a second queue of the same faults."""
     queue = FaultQueue()
     for fault in FAULTS.values():
         queue.add(fault)
     names = {id(fault): name for name, fault in FAULTS.items()}
-    struck = defaultdict(list)
+    faults_by_question = defaultdict(list)
     for request in gw.requests:
         question = request.body["messages"][0]["content"]
-        struck[question].append(names.get(id(queue._next()), NO_FAULT))
-    return struck
+        faults_by_question[question].append(names.get(id(queue._next()), NO_FAULT))
+    return faults_by_question
 
 
-def _due(attempts: list[str]) -> str:
+def _expected_outcome(attempts: list[str]) -> str:
     """Return the outcome that a stream must have after the faults of its attempts."""
     *before, last = attempts
     if not set(before) <= {"busy", "limited"} or len(before) > MAX_RETRIES:
         return "fewer attempts"
     if last in {"busy", "limited"} and len(before) < MAX_RETRIES:
         return "more attempts"
-    return ENDS[last]
+    return OUTCOMES[last]
 
 
-def _end(outcome: Outcome, right: AIMessage) -> str:
+def _describe_outcome(outcome: Outcome, right: AIMessage) -> str:
     if isinstance(outcome, AIMessageChunk):
         alike = outcome.text == right.text and _counts(outcome) == _counts(right)
-        return ENDS[NO_FAULT] if alike else "a wrong answer"
+        return OUTCOMES[NO_FAULT] if alike else "a wrong answer"
     if isinstance(outcome, CFDeepSeekIncompleteStreamError):
         begun = outcome.partial and right.text.startswith(outcome.partial)
-        return ENDS["cut"] if begun else "a wrong beginning"
+        return OUTCOMES["cut"] if begun else "a wrong beginning"
     return type(outcome).__name__
 
 
@@ -168,12 +168,19 @@ def test_concurrent_streams_are_not_mixed_up_lost_or_counted_twice(
         gw.fault(fault)
     counter = UsageMetadataCallbackHandler()
     outcomes = stream_all(llm, config={"callbacks": [counter]})
-    struck = _struck(gw)
-    ends = {question: _end(outcome, right[question]) for question, outcome in outcomes.items()}
+    faults_by_question = _faults_by_question(gw)
+    ends = {
+        question: _describe_outcome(outcome, right[question])
+        for question, outcome in outcomes.items()
+    }
 
-    assert ends == {question: _due(struck[question]) for question in QUESTIONS}
-    assert {fault for attempts in struck.values() for fault in attempts} == ENDS.keys()
-    assert struck.keys() == QUESTIONS.keys()
+    assert ends == {
+        question: _expected_outcome(faults_by_question[question]) for question in QUESTIONS
+    }
+    assert {
+        fault for attempts in faults_by_question.values() for fault in attempts
+    } == OUTCOMES.keys()
+    assert faults_by_question.keys() == QUESTIONS.keys()
 
     answers = [outcome for outcome in outcomes.values() if isinstance(outcome, AIMessageChunk)]
     log_ids = {answer.response_metadata["cloudflare_gateway"]["log_id"] for answer in answers}

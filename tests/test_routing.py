@@ -177,7 +177,7 @@ UNIFIED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "message"),
     [
         (
             {"gateway_id": "my-gateway", "api_key": "k"},
@@ -341,12 +341,12 @@ UNIFIED: dict[str, Any] = {
     ],
 )
 def test_invalid_settings_raise_one_sentence_at_construction(
-    settings: dict[str, Any], complaint: str
+    settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         ChatCloudflareDeepSeek(**{"model": "deepseek-flash", **settings})
     (error,) = caught.value.errors()
-    assert error["msg"] == f"Value error, {complaint}"
+    assert error["msg"] == f"Value error, {message}"
     assert "deepseek-key" not in str(caught.value)
 
 

@@ -25,7 +25,7 @@ from langchain_cf_deepseek.local import Fault, LocalGateway, deepseek_error
 from tests.callbacks import RunTracer
 from tests.conftest import PATHS, Ask
 
-NONE: list[str] = []
+NO_SECRETS: list[str] = []
 
 CALL_SECRET = {"Authorization-Of-The-Call": "secret-of-the-call"}
 
@@ -35,7 +35,7 @@ HEADER_SECRETS: dict[str, Any] = {
 }
 
 
-def _secretive(gw: LocalGateway, **kwargs: Any) -> ChatCloudflareDeepSeek:
+def _model_with_secrets(gw: LocalGateway, **kwargs: Any) -> ChatCloudflareDeepSeek:
     return gw.chat_model(
         **{
             "cloudflare_api_token": gw.cloudflare_api_token,
@@ -46,9 +46,9 @@ def _secretive(gw: LocalGateway, **kwargs: Any) -> ChatCloudflareDeepSeek:
     )
 
 
-def _leaks(gw: LocalGateway, *told: object) -> list[str]:
+def _visible_secrets(gw: LocalGateway, *values: object) -> list[str]:
     """Return the secrets that `values` show in `str`, `repr` and JSON."""
-    texts = [str(told), repr(told), json.dumps(told, default=repr, skipkeys=True)]
+    texts = [str(values), repr(values), json.dumps(values, default=repr, skipkeys=True)]
     secrets = [
         gw.api_key,
         gw.gateway_token,
@@ -61,7 +61,7 @@ def _leaks(gw: LocalGateway, *told: object) -> list[str]:
 
 
 def test_secrets_are_in_no_representation_of_a_model(gw: LocalGateway) -> None:
-    llm = _secretive(gw)
+    llm = _model_with_secrets(gw)
     llm.invoke("Hello", extra_headers=CALL_SECRET)
     forms: dict[str, object] = {
         "repr": repr(llm),
@@ -80,29 +80,31 @@ def test_secrets_are_in_no_representation_of_a_model(gw: LocalGateway) -> None:
         "graph": llm.get_graph().to_json(with_schemas=True),
         "configured": repr(llm.configurable_fields(api_key=ConfigurableField(id="api_key"))),
     }
-    assert {name: _leaks(gw, form) for name, form in forms.items()} == dict.fromkeys(forms, NONE)
+    assert {name: _visible_secrets(gw, form) for name, form in forms.items()} == dict.fromkeys(
+        forms, NO_SECRETS
+    )
 
 
-class _Recorder(BaseCallbackHandler):
+class _CallbackRecorder(BaseCallbackHandler):
     """Records everything that is passed to a callback."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, list[object]] = {}
+        self.recorded: dict[str, list[object]] = {}
 
-    def _hear(self, name: str, /, *args: object, **kwargs: object) -> None:
-        self.heard.setdefault(name, []).append((args, kwargs))
+    def _record(self, name: str, /, *args: object, **kwargs: object) -> None:
+        self.recorded.setdefault(name, []).append((args, kwargs))
 
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self._hear("start", *args, **kwargs)
+        self._record("start", *args, **kwargs)
 
     def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
-        self._hear("token", *args, **kwargs)
+        self._record("token", *args, **kwargs)
 
     def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self._hear("end", *args, **kwargs)
+        self._record("end", *args, **kwargs)
 
     def on_llm_error(self, *args: Any, **kwargs: Any) -> None:
-        self._hear("error", *args, **kwargs)
+        self._record("error", *args, **kwargs)
 
 
 # The fault, and the settings of the model.
@@ -115,7 +117,7 @@ FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
     "HTML": (Fault(body="<html>local-gateway-token</html>", content_type="text/html"), {}),
     "reset": (Fault(then="reset"), {}),
     "timeout": (Fault(delay=0.3), {"timeout": 0.1}),
-    "nobody there": (Fault(), {"base_url": "http://127.0.0.1:9/deepseek"}),
+    "connection refused": (Fault(), {"base_url": "http://127.0.0.1:9/deepseek"}),
 }
 
 
@@ -125,21 +127,23 @@ FAILURES: dict[str, tuple[Fault, dict[str, Any]]] = {
 def test_secrets_are_not_passed_to_callbacks_and_tracers(
     gw: LocalGateway, ask: Ask, failure: str | None, bound: bool
 ) -> None:
-    recorder, tracer = _Recorder(), RunTracer()
+    recorder, tracer = _CallbackRecorder(), RunTracer()
     settings: dict[str, Any] = {}
     if failure:
         fault, settings = FAILURES[failure]
         gw.fault(fault)
     call: dict[str, Any] = {"extra_headers": CALL_SECRET, "gateway": GatewayOptions(event_id="x")}
-    llm: Any = _secretive(gw, **settings)
+    llm: Any = _model_with_secrets(gw, **settings)
     if bound:
         llm, call = llm.bind(**call), {}
     with suppress(CFDeepSeekError):
         ask(llm, "Hello", config={"callbacks": [recorder, tracer]}, **call)
     (run,) = tracer.runs
-    assert recorder.heard.keys() - {"token"} == {"start", "error" if failure else "end"}
-    told = {**recorder.heard, "run": run.model_dump(), "run as JSON": run.model_dump_json()}
-    assert {name: _leaks(gw, what) for name, what in told.items()} == dict.fromkeys(told, NONE)
+    assert recorder.recorded.keys() - {"token"} == {"start", "error" if failure else "end"}
+    values = {**recorder.recorded, "run": run.model_dump(), "run as JSON": run.model_dump_json()}
+    assert {name: _visible_secrets(gw, what) for name, what in values.items()} == dict.fromkeys(
+        values, NO_SECRETS
+    )
 
 
 def test_tracing_shows_a_hit_of_the_gateways_cache(gw: LocalGateway, ask: Ask) -> None:
@@ -155,13 +159,13 @@ def test_tracing_shows_a_hit_of_the_gateways_cache(gw: LocalGateway, ask: Ask) -
     assert statuses == ["MISS", "HIT"]
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _with_causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and all its causes."""
     if error is not None:
         yield error
-        yield from _chain(error.__cause__)
+        yield from _with_causes(error.__cause__)
         if error.__context__ is not error.__cause__:
-            yield from _chain(error.__context__)
+            yield from _with_causes(error.__context__)
 
 
 def _held_headers(error: BaseException) -> list[object]:
@@ -171,39 +175,41 @@ def _held_headers(error: BaseException) -> list[object]:
     return [list(value.headers.raw) for value in held if hasattr(value, "headers")]
 
 
-def _failed(gw: LocalGateway, ask: Ask, failure: str) -> dict[str, BaseException]:
+def _raise_failure(gw: LocalGateway, ask: Ask, failure: str) -> dict[str, BaseException]:
     """Return the error of a failure and all its causes."""
     fault, settings = FAILURES[failure]
     gw.fault(fault)
     with pytest.raises(CFDeepSeekError) as caught:
-        ask(_secretive(gw, **settings), "Hello", extra_headers=CALL_SECRET)
+        ask(_model_with_secrets(gw, **settings), "Hello", extra_headers=CALL_SECRET)
     return {
         f"{number}: {type(error).__name__}": error
-        for number, error in enumerate(_chain(caught.value))
+        for number, error in enumerate(_with_causes(caught.value))
     }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_secrets_are_not_shown_by_errors(gw: LocalGateway, ask: Ask, failure: str) -> None:
-    errors = _failed(gw, ask, failure)
-    told: dict[str, tuple[object, ...]] = {
+    errors = _raise_failure(gw, ask, failure)
+    values: dict[str, tuple[object, ...]] = {
         name: (str(error), repr(error), repr(vars(error)), getattr(error, "__notes__", []))
         for name, error in errors.items()
     }
     error = next(iter(errors.values()))
-    told["traceback"] = tuple(traceback.format_exception(error))
-    told["pickle"] = (pickle.dumps(error).decode("latin-1"),)
-    told["requests and answers"] = (_held_headers(error),)
-    assert {name: _leaks(gw, *texts) for name, texts in told.items()} == dict.fromkeys(told, NONE)
+    values["traceback"] = tuple(traceback.format_exception(error))
+    values["pickle"] = (pickle.dumps(error).decode("latin-1"),)
+    values["requests and answers"] = (_held_headers(error),)
+    assert {name: _visible_secrets(gw, *texts) for name, texts in values.items()} == dict.fromkeys(
+        values, NO_SECRETS
+    )
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_secrets_are_in_no_request_held_by_the_cause_of_an_error(
     gw: LocalGateway, ask: Ask, failure: str
 ) -> None:
-    errors = _failed(gw, ask, failure)
-    leaks = {name: _leaks(gw, _held_headers(error)) for name, error in errors.items()}
-    assert leaks == dict.fromkeys(errors, NONE)
+    errors = _raise_failure(gw, ask, failure)
+    leaks = {name: _visible_secrets(gw, _held_headers(error)) for name, error in errors.items()}
+    assert leaks == dict.fromkeys(errors, NO_SECRETS)
 
 
 @pytest.mark.parametrize("failure", [None, *FAILURES])
@@ -225,18 +231,18 @@ def test_secrets_are_in_no_log_line(
         fault, settings = FAILURES[failure]
         gw.fault(fault)
     with suppress(CFDeepSeekError):
-        ask(_secretive(gw, **settings), "Hello", extra_headers=CALL_SECRET)
+        ask(_model_with_secrets(gw, **settings), "Hello", extra_headers=CALL_SECRET)
     spoke = {record.name.partition(".")[0] for record in caplog.records}
     assert spoke & {"asyncio", "httpcore", "httpcore2"}
     lines = [(record.getMessage(), record.exc_text) for record in caplog.records]
-    assert [line for line in lines if _leaks(gw, *line)] == []
+    assert [line for line in lines if _visible_secrets(gw, *line)] == []
 
 
 def test_secrets_are_not_in_langchains_cache(gw: LocalGateway) -> None:
     cache = InMemoryCache()
-    llm = _secretive(gw, cache=cache)
+    llm = _model_with_secrets(gw, cache=cache)
     for path in ("invoke", "ainvoke"):
         answer: AIMessage = PATHS[path](llm, path, extra_headers=CALL_SECRET)
         assert answer.content
     assert len(cache._cache) == 2
-    assert _leaks(gw, list(cache._cache.items())) == []
+    assert _visible_secrets(gw, list(cache._cache.items())) == []

@@ -14,7 +14,7 @@ from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._http.stream import _parse_json
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
-from tests.fuzz.servers import Memory
+from tests.fuzz.servers import MemoryTransport
 from tests.streaming import delta, event_stream, tool_call
 
 TEXT = "one two three four five six seven eight nine ten"
@@ -23,7 +23,9 @@ STREAMS = ["stream", "astream"]
 WHOLE = ["invoke", "ainvoke"]
 
 
-def _damaged(gw: LocalGateway, path: str, fault: Fault, **settings: Any) -> errors.CFDeepSeekError:
+def _error_with_fault(
+    gw: LocalGateway, path: str, fault: Fault, **settings: Any
+) -> errors.CFDeepSeekError:
     """Inject `fault` into a request and return the error."""
     gw.reply(content=TEXT, reasoning="Counting.")
     gw.fault(fault)
@@ -38,7 +40,7 @@ def test_stream_that_breaks_off_is_an_error_with_its_text(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
     """ChatOpenAI and ChatDeepSeek accept the first of these as a complete response."""
-    error = _damaged(gw, path, Fault(then=then, after_chunks=8))
+    error = _error_with_fault(gw, path, Fault(then=then, after_chunks=8))
     assert type(error) is errors.CFDeepSeekIncompleteStreamError
     assert error.is_retryable
     assert error.partial
@@ -52,7 +54,7 @@ def test_stream_that_breaks_off_is_an_error_with_its_text(
 def test_stream_that_breaks_before_its_first_event_is_an_error(
     gw: LocalGateway, path: str, then: Any
 ) -> None:
-    error = _damaged(gw, path, Fault(then=then, after_chunks=0))
+    error = _error_with_fault(gw, path, Fault(then=then, after_chunks=0))
     assert isinstance(error, errors.CFDeepSeekAPIError)
     assert error.partial == ""
 
@@ -141,7 +143,7 @@ def test_silence_in_a_stream_is_a_timeout_even_with_keep_alives(
 ) -> None:
     begun = time.monotonic()
     fault = Fault(then=then, after_chunks=8, seconds=10)
-    error = _damaged(gw, path, fault, stream_chunk_timeout=0.3)
+    error = _error_with_fault(gw, path, fault, stream_chunk_timeout=0.3)
     assert type(error) is errors.CFDeepSeekTimeoutError
     assert error.is_retryable
     assert error.partial
@@ -352,7 +354,7 @@ def _unknown_keys(number: int) -> dict[str, int]:
 
 def test_unknown_keys_that_all_differ_do_not_accumulate_in_memory() -> None:
     """The parser's cache of keys has a fixed size; nothing else may keep the keys of a stream."""
-    memory = Memory()
+    memory = MemoryTransport()
     memory.headers = [(b"content-type", b"text/event-stream")]
     llm = memory.chat_model()
 

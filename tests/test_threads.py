@@ -43,7 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "an image without a URL": {"type": "image", "alt": "größe"},
     "an image without a type": {"type": "image", "base64": "aGk="},
     "an image elsewhere than on the web": {"type": "image", "src": "a.png"},
-    "an image URL that is none": {"type": "image_url", "image_url": {"url": 5}},
+    "an image URL of the wrong type": {"type": "image_url", "image_url": {"url": 5}},
     "a text without text": {"type": "text"},
     "a text that is a number": {"type": "text", "text": 18},
     "json": {"type": "json", "json": {"degrees": 18}},

@@ -14,7 +14,9 @@ from tests.streaming import completion, event_stream, serve, tool_call
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
 
 
-def _made(gw: LocalGateway, path: str, calls: list[Any], *deltas: Any, **settings: Any) -> Any:
+def _tool_calls(
+    gw: LocalGateway, path: str, calls: list[Any], *deltas: Any, **settings: Any
+) -> Any:
     serve(gw, path, completion("tool_calls", tool_calls=calls), *deltas)
     return PATHS[path](gw.chat_model(max_retries=0, **settings), "Hi", tools=TOOLS).tool_calls
 
@@ -65,7 +67,7 @@ def test_tool_calls_without_ids_do_not_stop_an_agent(gw: LocalGateway) -> None:
 @pytest.mark.parametrize("name", [None, ""])
 def test_tool_call_without_a_name_is_an_error(gw: LocalGateway, path: str, name: Any) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="a tool call has no name"):
-        _made(gw, path, [tool_call(name=name, id="a")])
+        _tool_calls(gw, path, [tool_call(name=name, id="a")])
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
@@ -77,7 +79,7 @@ def test_tool_call_id_that_is_generated_is_the_same_on_all_chunks(
         {"index": 0, "function": {"arguments": ": 1"}},
         {"index": 0, "function": {"arguments": "}"}},
     )
-    (call,) = _made(gw, stream_path, [], *deltas, output_version=version)
+    (call,) = _tool_calls(gw, stream_path, [], *deltas, output_version=version)
     assert call["args"] == {"x": 1}
     assert call["id"]
 
@@ -188,7 +190,7 @@ def test_tool_call_pieces_of_two_calls_become_two_calls(
     gw: LocalGateway, stream_path: str, pieces: str, version: str
 ) -> None:
     """Ollama, Workers AI and OpenRouter stream several tool calls with one index."""
-    calls = _made(gw, stream_path, [], *_pieces(*PIECES[pieces]), output_version=version)
+    calls = _tool_calls(gw, stream_path, [], *_pieces(*PIECES[pieces]), output_version=version)
     assert [(call["name"], call["args"]) for call in calls] == TWO
     assert len({call["id"] for call in calls}) == 2
 
@@ -197,7 +199,7 @@ def test_tool_calls_of_a_completion_are_distinguished_by_their_position(
     gw: LocalGateway, path: str
 ) -> None:
     calls = [tool_call('{"x": 1}', id="a", index=0), tool_call('{"x": 1}', id="a", index=0)]
-    assert len(_made(gw, path, calls)) == 2 or path in {"stream", "astream"}
+    assert len(_tool_calls(gw, path, calls)) == 2 or path in {"stream", "astream"}
     gw.fault(body=completion("tool_calls", tool_calls=calls))
     message = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS)
     assert len({call["id"] for call in message.tool_calls}) == 2
@@ -221,7 +223,7 @@ def test_tool_calls_of_a_completion_are_distinguished_by_their_position(
 def test_tool_call_arguments_are_parsed_as_langchain_parses_them(
     gw: LocalGateway, path: str, arguments: Any, args: Any, version: str
 ) -> None:
-    (call,) = _made(gw, path, [tool_call(arguments, id="a")], output_version=version)
+    (call,) = _tool_calls(gw, path, [tool_call(arguments, id="a")], output_version=version)
     assert call["args"] == args or args is None
 
 
@@ -231,7 +233,7 @@ def test_tool_call_arguments_can_arrive_letter_by_letter(
 ) -> None:
     first = tool_call("", id="a", index=0)
     pieces = [{"index": 0, "function": {"arguments": letter}} for letter in text]
-    (call,) = _made(gw, stream_path, [], *_pieces(first, *pieces))
+    (call,) = _tool_calls(gw, stream_path, [], *_pieces(first, *pieces))
     assert call["args"] == ({"x": 1} if "x" in text else {})
 
 
@@ -240,7 +242,7 @@ def test_tool_call_arguments_that_are_malformed_are_an_error(
     gw: LocalGateway, path: str, arguments: Any
 ) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="are not a JSON object") as caught:
-        _made(gw, path, [tool_call(arguments, id="a")])
+        _tool_calls(gw, path, [tool_call(arguments, id="a")])
     assert caught.value.is_retryable
     assert caught.value.raw_message is not None
     assert len(caught.value.raw_message.invalid_tool_calls) == 1

@@ -17,7 +17,7 @@ SHORT: dict[str, Any] = {"max_tokens": 4}
 AT_ONCE = 20
 """The number of concurrent tasks."""
 
-Way = Callable[[LocalGateway, int], None]
+Use = Callable[[LocalGateway, int], None]
 
 FAULTS = (
     deepseek_error(401, "Authentication Fails"),
@@ -143,7 +143,7 @@ def _unused_models(gw: LocalGateway, times: int) -> None:
     kept.clear()
 
 
-WAYS: dict[str, Way] = {
+USES: dict[str, Use] = {
     "invoke": _invoke,
     "stream": _stream,
     "ainvoke": _ainvoke,

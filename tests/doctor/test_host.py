@@ -15,13 +15,13 @@ from langchain_cf_deepseek.doctor import setup
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.expected_output import SETTINGS, WELL, repeatable, report, run, stopped
+from tests.doctor.expected_output import ALL_OK, SETTINGS, failing_report, repeatable, report, run
 
 
 def unreachable(found: str, change: str, host: str = "127.0.0.1:PORT") -> str:
     settings = SETTINGS["provider-native"].replace("127.0.0.1:PORT", host)
-    before = WELL | {"settings": ("ok", settings)}
-    return stopped("host", found, change, before=before, log=False)
+    before = ALL_OK | {"settings": ("ok", settings)}
+    return failing_report("host", found, change, before=before, log=False)
 
 
 TO_THE_HOST = "Check host and port of `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL), and the network."
@@ -46,7 +46,7 @@ def test_host_check_reports_an_unknown_host(gateway: LocalGateway, doctor: Docto
 
 
 @contextmanager
-def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
+def serving(react: Callable[[socket.socket], object]) -> Iterator[int]:
     """Run a server that calls `react` with each connection; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -67,7 +67,7 @@ def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
 
 
 def test_host_check_reports_a_port_without_tls(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
+    with serving(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"TLS: \[SSL.*\)", "TLS: REASON", printed)
@@ -90,7 +90,7 @@ def test_host_check_reports_an_untrusted_certificate(
     gateway: LocalGateway, doctor: Doctor, tmp_path: Path
 ) -> None:
     context = tls_context("localhost", tmp_path)
-    with answering(lambda plain: context.wrap_socket(plain, server_side=True).close()) as port:
+    with serving(lambda plain: context.wrap_socket(plain, server_side=True).close()) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://localhost:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"trusted: \[SSL.*\)", "trusted: REASON", printed)
@@ -105,7 +105,7 @@ def test_host_check_reports_an_untrusted_certificate(
 
 
 def test_host_check_reports_a_broken_connection(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(lambda connection: connection.recv(10_000)) as port:
+    with serving(lambda connection: connection.recv(10_000)) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"http://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"broke: .*", "broke: REASON", printed)
@@ -132,7 +132,9 @@ def test_host_check_reports_a_silent_host(
 BEHIND_A_PROXY = f"https://gateway.invalid/v1/{ACCOUNT}/local/deepseek"
 
 
-def proxied(gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY") -> dict[str, str]:
+def through_proxy(
+    gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY"
+) -> dict[str, str]:
     return {
         **gateway.environment(),
         "CLOUDFLARE_AI_GATEWAY_BASE_URL": BEHIND_A_PROXY,
@@ -141,9 +143,9 @@ def proxied(gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY") -> 
 
 
 def test_proxy_with_a_closed_port_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(socket.socket.close) as port:
+    with serving(socket.socket.close) as port:
         pass
-    assert doctor(proxied(gateway, port)) == (
+    assert doctor(through_proxy(gateway, port)) == (
         1,
         unreachable("nothing listens at the proxy 127.0.0.1:PORT", TO_THE_PROXY, "gateway.invalid"),
     )
@@ -154,8 +156,8 @@ def test_proxy_that_refuses_is_reported(gateway: LocalGateway, doctor: Doctor) -
         connection.recv(10_000)
         connection.sendall(b"HTTP/1.1 407 Log in\r\ncontent-length: 0\r\n\r\n")
 
-    with answering(refuse) as port:
-        outcome = doctor(proxied(gateway, port, "ALL_PROXY"))
+    with serving(refuse) as port:
+        outcome = doctor(through_proxy(gateway, port, "ALL_PROXY"))
     assert outcome == (
         1,
         unreachable("the proxy refused: 407 Log in", TO_THE_PROXY, "gateway.invalid"),
@@ -164,7 +166,7 @@ def test_proxy_that_refuses_is_reported(gateway: LocalGateway, doctor: Doctor) -
 
 def test_proxy_of_an_unknown_scheme_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     proxy = {"HTTPS_PROXY": "socks9://proxy.invalid"}
-    assert doctor(proxied(gateway, 0) | proxy) == (
+    assert doctor(through_proxy(gateway, 0) | proxy) == (
         1,
         unreachable(
             "the proxy cannot be used: Unknown scheme for proxy URL URL('socks9://proxy.invalid')",
@@ -192,11 +194,11 @@ def test_proxy_that_works_is_shown_without_its_password(
             copy(client, server)
             back.join()
 
-    with answering(let_through) as port:
+    with serving(let_through) as port:
         certificates = {"SSL_CERT_FILE": str(tmp_path / "certificate.pem")}
-        done = run(proxied(gateway, port) | certificates)
+        done = run(through_proxy(gateway, port) | certificates)
     settings = SETTINGS["provider-native"].replace("127.0.0.1:PORT", "gateway.invalid")
-    expected = WELL | {
+    expected = ALL_OK | {
         "settings": ("ok", settings),
         "host": ("ok", "gateway.invalid answers, through the proxy 127.0.0.1:PORT"),
     }

@@ -6,13 +6,13 @@ from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.doctor.conftest import Doctor
 from tests.doctor.expected_output import (
-    AFTER_THE_FIRST,
+    ALL_OK_BY_ROUTING,
     API_TOKEN,
     CREDENTIALS,
     KEY,
+    NO_FAULT,
     SECRET_VARIABLES,
     TOKEN,
-    WELL_ON,
     WHOLE_ANSWER,
 )
 
@@ -29,7 +29,7 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
 @pytest.mark.parametrize("status", [200, 302, 401, 402, 500, "in a stream"])
 @pytest.mark.parametrize("body", HOSTILE)
 def test_credentials_echoed_by_a_response_are_not_printed(
@@ -39,7 +39,7 @@ def test_credentials_echoed_by_a_response_are_not_printed(
     if isinstance(status, int):
         fault = Fault(status=status, body=HOSTILE[body], headers=headers, times=None)
     else:
-        gateway.fault(AFTER_THE_FIRST)
+        gateway.fault(NO_FAULT)
         fault = Fault(then="error_event", body=HOSTILE[body], headers=headers, times=None)
     gateway.fault(fault)
     credentials = dict(zip(SECRET_VARIABLES, CREDENTIALS.values(), strict=True))

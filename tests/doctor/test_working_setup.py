@@ -10,27 +10,27 @@ from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
 from tests.doctor.expected_output import (
-    AFTER_THE_FIRST,
-    ASKS_FOR_NONE,
+    ALL_OK,
+    ALL_OK_BY_ROUTING,
     CREDENTIALS,
     KEY,
+    NO_AUTHENTICATION,
+    NO_FAULT,
     NO_TOKEN_SET,
     SETTINGS,
     TOKEN,
-    WELL,
-    WELL_ON,
     WHOLE_ANSWER,
     WRONG_KEY,
-    Verdicts,
+    CheckResults,
     report,
 )
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
 def test_working_setup_passes_every_check(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    assert doctor(gateway.environment(routing)) == (0, report(WELL_ON[routing]))
+    assert doctor(gateway.environment(routing)) == (0, report(ALL_OK_BY_ROUTING[routing]))
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
@@ -40,7 +40,7 @@ def test_stored_key_is_distinguished_from_a_key_that_is_sent(
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
         variables = gateway.environment(routing)
         del variables["DEEPSEEK_API_KEY"]
-        expected = WELL | {
+        expected = ALL_OK | {
             "settings": (
                 "ok",
                 SETTINGS[routing].replace("DEEPSEEK_API_KEY: set", "DEEPSEEK_API_KEY: not set"),
@@ -55,7 +55,7 @@ def test_stored_key_is_distinguished_from_a_key_that_is_sent(
 
 def test_stored_key_on_unified_is_read_from_the_response(doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
-        expected = WELL_ON["unified"] | {
+        expected = ALL_OK_BY_ROUTING["unified"] | {
             "DeepSeek key": ("ok", "none is sent; the one stored in the gateway (BYOK) is accepted")
         }
         assert doctor(gateway.environment("unified")) == (0, report(expected))
@@ -99,7 +99,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
 
 
 @pytest.mark.parametrize(
-    ("faults", "verdicts"),
+    ("faults", "results"),
     [
         pytest.param(
             [Fault(body=WHOLE_ANSWER, times=None)],
@@ -140,19 +140,19 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was kept"
     ],
 )
 def test_warnings_do_not_fail_the_setup(
-    faults: list[Fault], verdicts: Verdicts, gateway: LocalGateway, doctor: Doctor
+    faults: list[Fault], results: CheckResults, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     for fault in faults:
         gateway.fault(fault)
-    assert doctor(gateway.environment()) == (0, report(WELL | verdicts))
+    assert doctor(gateway.environment()) == (0, report(ALL_OK | results))
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
 def test_gateway_without_authentication_is_a_warning(token: str | None, doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, authenticated=False) as gateway:
         variables = gateway.environment() | {"CF_AIG_TOKEN": token}
-        before = WELL if token else NO_TOKEN_SET
-        assert doctor(variables) == (0, report(before | {"gateway": ASKS_FOR_NONE}))
+        before = ALL_OK if token else NO_TOKEN_SET
+        assert doctor(variables) == (0, report(before | {"gateway": NO_AUTHENTICATION}))
 
 
 def test_routing_of_the_command_line_overrides_the_environment(
@@ -162,21 +162,21 @@ def test_routing_of_the_command_line_overrides_the_environment(
     settings = SETTINGS["unified"].replace("ROUTING: unified", "ROUTING: compat")
     assert doctor(variables, "--routing", "unified") == (
         0,
-        report(WELL_ON["unified"] | {"settings": ("ok", settings)}),
+        report(ALL_OK_BY_ROUTING["unified"] | {"settings": ("ok", settings)}),
     )
 
 
 def test_model_served_under_another_name_is_shown_with_it(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    expected = WELL | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
+    expected = ALL_OK | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
     assert doctor(gateway.environment(), "--model", "deepseek-chat") == (0, report(expected))
 
 
 def test_dynamic_route_is_requested_without_the_thinking_parameter(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    expected = WELL_ON["compat"] | {
+    expected = ALL_OK_BY_ROUTING["compat"] | {
         "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not refused"),
         "model": ("ok", "dynamic/mine, served as deepseek-flash"),
     }
@@ -217,21 +217,21 @@ the gateway.
     )
 
 
-def as_json(verdicts: Verdicts, **changes: str) -> dict[str, dict[str, str]]:
+def as_json(results: CheckResults, **changes: str) -> dict[str, dict[str, str]]:
     return {
         name: {"outcome": outcome, "found": found, "change": changes.get(name, "")}
-        for name, (outcome, found) in verdicts.items()
+        for name, (outcome, found) in results.items()
     }
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
 def test_json_report_is_one_object_with_the_same_results(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     status, printed = doctor(gateway.environment(routing), "--json")
     assert (status, json.loads(printed)) == (
         0,
-        {"ok": True, "local_gateway": False, "checks": as_json(WELL_ON[routing])},
+        {"ok": True, "local_gateway": False, "checks": as_json(ALL_OK_BY_ROUTING[routing])},
     )
     assert printed.count("\n") == 1
 
@@ -239,39 +239,39 @@ def test_json_report_is_one_object_with_the_same_results(
 def test_json_report_of_a_failing_setup_says_what_to_change(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    gateway.fault(AFTER_THE_FIRST)
+    gateway.fault(NO_FAULT)
     gateway.fault(status=503, body="")
     status, printed = doctor(gateway.environment(), "--json")
     found = "DeepSeek (status 503, log id LOG-ID): HTTP 503 without a body."
-    verdicts = WELL | {"streaming": ("fail", found)}
+    results = ALL_OK | {"streaming": ("fail", found)}
     assert (status, json.loads(printed)) == (
         1,
         {
             "ok": False,
             "local_gateway": False,
-            "checks": as_json(verdicts, streaming="Try again in a moment."),
+            "checks": as_json(results, streaming="Try again in a moment."),
         },
     )
 
 
-@pytest.mark.parametrize("routing", [None, *WELL_ON])
+@pytest.mark.parametrize("routing", [None, *ALL_OK_BY_ROUTING])
 def test_local_option_ignores_the_environment_and_passes_every_check(
     routing: Routing | None, doctor: Doctor
 ) -> None:
     arguments = ["--routing", routing] if routing else []
     closing = "Everything works with the local gateway: fake credentials, simulated model."
-    verdicts = WELL_ON[routing or "provider-native"]
+    results = ALL_OK_BY_ROUTING[routing or "provider-native"]
     variables: dict[str, str | None] = {
         "CLOUDFLARE_AI_GATEWAY_ROUTING": "nonsense",
         "CLOUDFLARE_ACCOUNT_ID": KEY,
         "DEEPSEEK_API_KEY": WRONG_KEY,
     }
-    assert doctor(variables, "--local", *arguments) == (0, report(verdicts, closing))
+    assert doctor(variables, "--local", *arguments) == (0, report(results, closing))
 
 
 def test_json_report_says_that_the_gateway_is_local(doctor: Doctor) -> None:
     status, printed = doctor({}, "--local", "--json")
     assert (status, json.loads(printed)) == (
         0,
-        {"ok": True, "local_gateway": True, "checks": as_json(WELL)},
+        {"ok": True, "local_gateway": True, "checks": as_json(ALL_OK)},
     )

@@ -23,7 +23,7 @@ _VERSIONS = {
 
 # Requests that DeepSeek rejects with a message that names the field, and that the client therefore
 # does not check: how tool calls and results pair up, and ranges, which change.
-_ITS_OWN_BUSINESS = re.compile(
+_LEFT_TO_DEEPSEEK = re.compile(
     r"Empty input messages"
     r"|The supported API model names are"
     r"|An assistant message with 'tool_calls' must be followed by tool messages"
@@ -48,18 +48,18 @@ _ITS_OWN_BUSINESS = re.compile(
 )
 
 
-def defect_of(raw: bytes) -> str | None:
+def client_defect(raw: bytes) -> str | None:
     """Return why DeepSeek rejects a request that the client should not send; else `None`."""
-    refusal = _refusal(raw)
-    return None if refusal is None or is_its_own_business(refusal) else refusal
+    refusal = _rejection(raw)
+    return None if refusal is None or is_left_to_deepseek(refusal) else refusal
 
 
-def is_its_own_business(refusal: str) -> bool:
+def is_left_to_deepseek(refusal: str) -> bool:
     """Return whether the client leaves a check to DeepSeek, given its error message."""
-    return _ITS_OWN_BUSINESS.search(refusal) is not None
+    return _LEFT_TO_DEEPSEEK.search(refusal) is not None
 
 
-def _refusal(raw: bytes) -> str | None:
+def _rejection(raw: bytes) -> str | None:
     options = ConversionOptions(
         reasoning_content_behavior=ReasoningContentBehavior.Reject
     ).with_model_versions_by_name(_VERSIONS)
@@ -72,7 +72,7 @@ def _refusal(raw: bytes) -> str | None:
     return None
 
 
-def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
+def missing_texts(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
     """Return the texts of a conversation that its request body lacks."""
     sends_reasoning = body.get("thinking") != {"type": "disabled"}
     answered = {message.tool_call_id for message in history if isinstance(message, ToolMessage)}
@@ -81,25 +81,26 @@ def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
     return [
         text
         for message, wire in sent
-        for text in _said_by(message, answered, sends_reasoning=sends_reasoning)
-        if _whole(text) not in "\n".join(map(_whole, _texts_in(_with_parsed_texts(wire), about=())))
+        for text in _texts_of_message(message, answered, sends_reasoning=sends_reasoning)
+        if _encodable(text)
+        not in "\n".join(map(_encodable, _texts_in(_with_parsed_texts(wire), ignored_keys=())))
     ]
 
 
-def _whole(text: str) -> str:
+def _encodable(text: str) -> str:
     return utf8(text).decode()
 
 
-def _said_by(
+def _texts_of_message(
     message: BaseMessage, answered: Collection[str], *, sends_reasoning: bool
 ) -> Iterator[str]:
     # Reasoning blocks repeat the reasoning of `additional_kwargs`.
     reads_blocks = sends_reasoning and not message.additional_kwargs.get("reasoning_content")
     for block in [message.content] if isinstance(message.content, str) else message.content:
         if isinstance(message, AIMessage) and isinstance(block, dict):
-            yield from _said_in_turn(block, reads_reasoning=reads_blocks)
+            yield from _texts_of_block(block, reads_reasoning=reads_blocks)
         elif not isinstance(block, dict) or "cachePoint" not in block:
-            yield from _texts_in(block, about=_ABOUT)
+            yield from _texts_in(block, ignored_keys=_DESCRIPTIVE_KEYS)
     if isinstance(message, ToolMessage):
         yield message.tool_call_id
     elif message.name:
@@ -107,16 +108,16 @@ def _said_by(
     if isinstance(message, AIMessage):
         called = [call for call in message.invalid_tool_calls if call["id"] in answered]
         for call in [*message.tool_calls, *called]:
-            yield from _texts_in(call, about=("type", "error"))
+            yield from _texts_in(call, ignored_keys=("type", "error"))
         kwargs = message.additional_kwargs
         reasoning = kwargs.get("reasoning_content")
-        yield from _texts_in(reasoning if sends_reasoning else None, about=())
-        yield from _texts_in(kwargs.get("deepseek"), about=())
+        yield from _texts_in(reasoning if sends_reasoning else None, ignored_keys=())
+        yield from _texts_in(kwargs.get("deepseek"), ignored_keys=())
         if not message.content:
-            yield from _texts_in(kwargs.get("refusal"), about=())
+            yield from _texts_in(kwargs.get("refusal"), ignored_keys=())
 
 
-def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[str]:
+def _texts_of_block(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[str]:
     kind = block.get("type")
     if kind in ("text", "output_text", "refusal"):
         said = block.get("refusal" if kind == "refusal" else "text")
@@ -129,7 +130,7 @@ def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[s
 
 
 # Keys whose values describe a block and are not part of its content.
-_ABOUT = (
+_DESCRIPTIVE_KEYS = (
     "annotations",
     "cache_control",
     "encrypted_content",
@@ -147,21 +148,21 @@ _ABOUT = (
 )
 
 
-def _texts_in(value: Any, *, about: Collection[str]) -> Iterator[str]:
+def _texts_in(value: Any, *, ignored_keys: Collection[str]) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, entry in value.items():
-            if key not in about:
-                yield from _texts_in(entry, about=about)
+            if key not in ignored_keys:
+                yield from _texts_in(entry, ignored_keys=ignored_keys)
     elif isinstance(value, list):
         for entry in value:
-            yield from _texts_in(entry, about=about)
+            yield from _texts_in(entry, ignored_keys=ignored_keys)
 
 
 def _with_parsed_texts(wire: dict[str, Any]) -> dict[str, Any]:
     """Return a message with the values of its JSON texts: tool call arguments, result rows."""
-    return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, about=())]}
+    return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, ignored_keys=())]}
 
 
 def _parsed(text: str) -> Any:

@@ -42,7 +42,7 @@ class _Body(_http.SyncByteStream, _http.AsyncByteStream):  # type: ignore[misc]
             yield piece
 
 
-class Memory(_http.BaseTransport, _http.AsyncBaseTransport):  # type: ignore[misc]
+class MemoryTransport(_http.BaseTransport, _http.AsyncBaseTransport):  # type: ignore[misc]
     """Responds to every request of its models with the same pieces, and records the requests."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
-from tests.fuzz.servers import Memory, RawServer
+from tests.fuzz.servers import MemoryTransport, RawServer
 from tests.fuzz.strategies.answers import (
     Answer,
     answers,
@@ -28,7 +28,7 @@ from tests.fuzz.strategies.answers import (
 )
 from tests.fuzz.strategies.values import plain_texts
 
-memory = Memory()
+memory = MemoryTransport()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 

@@ -13,11 +13,11 @@ from langchain_core.messages import AIMessage
 
 from langchain_cf_deepseek import errors
 from tests.conftest import PATHS
-from tests.fuzz.servers import API_KEY, GATEWAY_TOKEN, Memory, RawServer
+from tests.fuzz.servers import API_KEY, GATEWAY_TOKEN, MemoryTransport, RawServer
 from tests.fuzz.strategies.answers import to_bytes
 from tests.fuzz.strategies.failures import error_bodies, header_values, response_headers
 
-memory = Memory()
+memory = MemoryTransport()
 llm = memory.chat_model()
 paths = st.sampled_from(sorted(PATHS))
 Headers = dict[str, bytes]

@@ -20,8 +20,8 @@ from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekInvalidRe
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
-from tests.fuzz.oracle import defect_of, is_its_own_business, lost
-from tests.fuzz.servers import Memory
+from tests.fuzz.oracle import client_defect, is_left_to_deepseek, missing_texts
+from tests.fuzz.servers import MemoryTransport
 from tests.fuzz.strategies.messages import histories
 from tests.fuzz.strategies.parameters import any_parameters
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:content blocks of the types .* are dropped:UserWarning",
 )
 
-memory = Memory()
+memory = MemoryTransport()
 memory.pieces = [b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}']
 models = st.fixed_dictionaries(
     {
@@ -50,7 +50,7 @@ def test_request_is_valid_for_deepseek_or_rejected_by_name(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any]
 ) -> None:
     memory.sent.clear()
-    refusal = _refusal_of(lambda: llm.invoke(history, **parameters))
+    refusal = _rejection_of(lambda: llm.invoke(history, **parameters))
     if refusal is not None:
         assert type(refusal) is CFDeepSeekInvalidRequestError
         assert refusal.origin == "client"
@@ -58,13 +58,13 @@ def test_request_is_valid_for_deepseek_or_rejected_by_name(
         assert memory.sent == []
         return
     for raw in memory.sent:  # a second one forces the tool call that thinking did not make
-        assert defect_of(raw) is None
+        assert client_defect(raw) is None
     body = json.loads(memory.sent[0])
-    assert lost(history, body) == []
-    _goes_on(llm, history, parameters, body)
+    assert missing_texts(history, body) == []
+    _assert_continues(llm, history, parameters, body)
 
 
-def _goes_on(
+def _assert_continues(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any], body: dict[str, Any]
 ) -> None:
     """Check that DeepSeek also accepts the history with a further question."""
@@ -72,8 +72,8 @@ def _goes_on(
         return  # a prefix with a response is no longer the last message
     memory.sent.clear()
     question = HumanMessage("Go on, in json")
-    assert _refusal_of(lambda: llm.invoke([*history, question], **parameters)) is None
-    assert defect_of(memory.sent[0]) is None
+    assert _rejection_of(lambda: llm.invoke([*history, question], **parameters)) is None
+    assert client_defect(memory.sent[0]) is None
     *longer, last = json.loads(memory.sent[0])["messages"]
     assert last == {"role": "user", "content": "Go on, in json"}
     said = [message for message in body["messages"] if message not in longer]
@@ -81,7 +81,7 @@ def _goes_on(
     assert [message for message in said if message["role"] != "system"] == []
 
 
-def _refusal_of(call: Callable[[], Any]) -> Exception | None:
+def _rejection_of(call: Callable[[], Any]) -> Exception | None:
     try:
         call()
     except (ValueError, CFDeepSeekInvalidRequestError) as error:
@@ -108,9 +108,9 @@ def test_request_over_http_is_answered_or_rejected_by_name_on_every_path(
     running_gateway.reset()
     running_gateway.reply(content='{"a": 1}')
     llm = running_gateway.chat_model(routing=routing, max_retries=0)
-    refusal = _refusal_of(lambda: PATHS[path](llm, history, **parameters))
+    refusal = _rejection_of(lambda: PATHS[path](llm, history, **parameters))
     if isinstance(refusal, CFDeepSeekInvalidRequestError) and refusal.origin == "deepseek":
-        assert is_its_own_business(refusal.message)
+        assert is_left_to_deepseek(refusal.message)
     elif refusal is not None:
         assert _NAMES_THE_CULPRIT.search(str(refusal))
         assert running_gateway.requests == []

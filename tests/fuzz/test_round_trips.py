@@ -20,13 +20,13 @@ from langchain_core.messages import (
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.fuzz.conftest import share
-from tests.fuzz.servers import Memory
+from tests.fuzz.servers import MemoryTransport
 from tests.fuzz.strategies.answers import Answer, answers, events_of, to_bytes
 from tests.fuzz.strategies.values import plain_texts
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 
-memory = Memory()
+memory = MemoryTransport()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
