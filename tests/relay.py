@@ -1,22 +1,20 @@
 """A TCP relay between models and the local gateway, which counts open connections."""
 
-import select
+import selectors
 import socket
 import socketserver
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from langchain_cf_deepseek import (
-    ChatCloudflareDeepSeek,
-)
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
 
 SOON = 5.0
 """Seconds after which something that should happen at once has not happened."""
 
 
-class _Pump(socketserver.BaseRequestHandler):
+class _Forwarder(socketserver.BaseRequestHandler):
     server: "Relay"
 
     def handle(self) -> None:
@@ -24,26 +22,29 @@ class _Pump(socketserver.BaseRequestHandler):
         with (
             suppress(OSError),
             socket.create_connection(self.server.upstream) as upstream,
+            # `select.select` fails with the file descriptors above 1,023 of a long test run.
+            selectors.DefaultSelector() as selector,
         ):
             other = {self.request: upstream, upstream: self.request}
-            for side in other:
+            for side, opposite in other.items():
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(side, selectors.EVENT_READ, opposite)
             while not self.server.stopping:
-                for side in select.select(list(other), [], [], 0.05)[0]:
-                    data = side.recv(65536)
+                for key, _ in selector.select(0.05):
+                    data = cast("socket.socket", key.fileobj).recv(65536)
                     if not data:
                         return
-                    other[side].sendall(data)
+                    key.data.sendall(data)
 
     def finish(self) -> None:
         self.server.count(now_open=-1)
 
 
 class Relay(socketserver.ThreadingTCPServer):
-    """Stands between models and the gateway, and counts their TCP connections."""
+    """Forwards TCP connections of models to the gateway, and counts them."""
 
     def __init__(self, gw: LocalGateway) -> None:
-        super().__init__(("127.0.0.1", 0), _Pump)
+        super().__init__(("127.0.0.1", 0), _Forwarder)
         self.gw = gw
         self.upstream = ("127.0.0.1", int(gw.url.rpartition(":")[2]))
         self.stopping = False
@@ -58,7 +59,7 @@ class Relay(socketserver.ThreadingTCPServer):
             self._changed.notify_all()
 
     def open_soon(self, expected: int) -> int:
-        """How many connections are open, as soon as it is `expected` many."""
+        """Wait until `expected` connections are open, and return how many are."""
         with self._changed:
             self._changed.wait_for(lambda: self._open == expected, SOON)
             return self._open

@@ -467,8 +467,10 @@ def test_ctrl_c_in_this_process_is_status_130(account: LocalGateway) -> None:
         signal.signal(signal.SIGINT, earlier)
 
 
-def test_closed_pipe_ends_a_chat_silently() -> None:
-    with start_command("chat", "--local", QUESTION) as process:
+def test_closed_pipe_ends_a_chat_silently(account: LocalGateway) -> None:
+    # The rest is sent after the pipe is closed.
+    account.fault(then="stall", after_chunks=2, seconds=2)
+    with start_command("chat", QUESTION) as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == "[reasoning]\n"
