@@ -159,8 +159,8 @@ def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_metadata()
         'The user says: "Why is the sky blue?" No tool is needed.\n'
         "\n"
         "[answer]\n"
-        'You asked: "Why is the sky blue?" I am the pretend model of a local gateway and know '
-        "nothing about the world, but this answer took the same way as a real one.\n"
+        'You asked: "Why is the sky blue?" I am the simulated model of a local gateway and know '
+        "nothing about the world, but this answer took the same path as a real one.\n"
     )
     assert re.fullmatch(
         r"deepseek-flash \(local gateway, pretend model\) \| tokens: \d+ in \(0 cached\), \d+ out "
@@ -514,7 +514,7 @@ def test_serve_prints_variables_that_work_and_ends_with_status_0_on_ctrl_c(
 ) -> None:
     with start_command("serve") as process:
         assert process.stdout
-        lines = "".join(process.stdout.readline() for _ in range(6))
+        lines = "".join(process.stdout.readline() for _ in range(8))
         variables = parse_exports(lines)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -532,6 +532,8 @@ def test_serve_prints_variables_that_work_and_ends_with_status_0_on_ctrl_c(
         "CLOUDFLARE_AI_GATEWAY_BASE_URL": f"{url}/v1/{account}/{gateway}/deepseek",
         "DEEPSEEK_API_KEY": "local-deepseek-key",
         "CF_AIG_TOKEN": "local-gateway-token",
+        "CLOUDFLARE_API_TOKEN": "local-cloudflare-token",
+        "CLOUDFLARE_BASE_URL": f"{url}/client/v4",
     }
     assert notes == (
         f"# A local gateway on {url}, for trying out and testing only: its credentials and "
@@ -548,7 +550,7 @@ def test_serve_takes_routing_upstream_and_port_and_ends_with_status_0_on_sigterm
 
     def end_once_printed() -> None:
         with os.fdopen(reader) as lines:
-            printed.extend(lines.readline() for _ in range(5))
+            printed.extend(lines.readline() for _ in range(6))
         os.kill(os.getpid(), signal.SIGTERM)
 
     earlier = signal.getsignal(signal.SIGTERM)

@@ -21,8 +21,7 @@ from tests.conftest import PATHS, Ask
 from tests.fuzz.servers import RawServer
 
 _EDGE_TEXT = (
-    "Error 1015: You are being rate limited. The owner of the domain limits how often it may be "
-    "asked."
+    "Error 1015: You are being rate limited. The owner of the domain limits the request rate."
 )
 
 # Body, and the error it gives: class, code, message; `None`: any.

@@ -124,7 +124,7 @@ def _faults_by_question(gw: LocalGateway) -> dict[str, list[str]]:
     faults_by_question = defaultdict(list)
     for request in gw.requests:
         question = request.body["messages"][0]["content"]
-        faults_by_question[question].append(names.get(id(queue._next()), NO_FAULT))
+        faults_by_question[question].append(names.get(id(queue._next()[1]), NO_FAULT))
     return faults_by_question
 
 

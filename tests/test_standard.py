@@ -1,4 +1,4 @@
-"""LangChain's own tests for chat models, all of them, on both recommended routings.
+"""LangChain's own tests for chat models, all of them, on all three routings.
 
 They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentials of a routing set,
 `test_standard_live.py` runs the same against Cloudflare and DeepSeek.
@@ -80,6 +80,11 @@ class TestUnitUnified(_UnitTests):
     credential: ClassVar[dict[str, str]] = {"cloudflare_api_token": "cloudflare-token"}
 
 
+class TestUnitCompat(_UnitTests):
+    routing = "compat"
+    credential: ClassVar[dict[str, str]] = TestUnitProviderNative.credential
+
+
 class _IntegrationTests(ChatModelIntegrationTests):
     routing: Routing
     output_version: Literal["v1"] | None = None
@@ -152,6 +157,10 @@ class _IntegrationTests(ChatModelIntegrationTests):
         return True
 
     @property
+    def supports_image_urls(self) -> bool:
+        return True
+
+    @property
     def supports_anthropic_inputs(self) -> bool:
         return True
 
@@ -196,6 +205,10 @@ class TestIntegrationProviderNative(_IntegrationTests):
 
 class TestIntegrationUnified(_IntegrationTests):
     routing = "unified"
+
+
+class TestIntegrationCompat(_IntegrationTests):
+    routing = "compat"
 
 
 class TestIntegrationBlocks(_IntegrationTests):

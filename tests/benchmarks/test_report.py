@@ -35,15 +35,15 @@ def test_report_has_a_table_for_each_group_and_a_result_for_each_goal() -> None:
         "cost (µs)": {"ours": [3.0], "least": [4.0], "deepseek": [nan]},
         "speed": {"ours": [1234.0], "least": [617.0]},
     }
-    heads = "ours | least class | ChatDeepSeek | ours / least class | ours / ChatDeepSeek"
-    cost_goals = "≤ 0.8 least class: 0.75 met; ≤ 0.15 ChatDeepSeek: failed; ≤ 5: 3 met"
+    heads = "ours | minimal class | ChatDeepSeek | ours / minimal class | ours / ChatDeepSeek"
+    cost_goals = "≤ 0.8 minimal class: 0.75 met; ≤ 0.15 ChatDeepSeek: failed; ≤ 5: 3 met"
     assert report([measure], figures).splitlines() == [
         "## chunk",
         "",
         f"|  | {heads} | goal |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         f"| cost (µs) | 3 | 4 | failed | 0.75 | failed | {cost_goals} |",
-        "| speed | 1,234 | 617 |  | 2 |  | ≥ 2.5 least class: 2 **missed** |",
+        "| speed | 1,234 | 617 |  | 2 |  | ≥ 2.5 minimal class: 2 **missed** |",
     ]
 
 

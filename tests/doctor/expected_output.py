@@ -62,6 +62,7 @@ CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}
 CLOUDFLARE_GATEWAY_ID: local
 DEEPSEEK_API_KEY: set
 CF_AIG_TOKEN: set
+CLOUDFLARE_API_TOKEN: set, not sent on provider-native
 CLOUDFLARE_AI_GATEWAY_BASE_URL: set""",
     "unified": f"""\
 unified through 127.0.0.1:PORT

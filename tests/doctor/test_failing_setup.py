@@ -141,7 +141,7 @@ FAILING_SETUPS = {
         failing_report(
             "gateway",
             "Cloudflare's edge (status 429, code 1015): Error 1015: You are being rate limited. "
-            "The owner of the domain limits how often it may be asked.",
+            "The owner of the domain limits the request rate.",
             "The domain limits the request rate per client: send fewer requests, or ask its owner "
             "to raise the limit.",
             log=False,
@@ -152,7 +152,7 @@ FAILING_SETUPS = {
         failing_report(
             "gateway",
             "Cloudflare's edge (status 524, code 524): Error 524: A timeout occurred. The origin "
-            "took too long to answer.",
+            "took too long to respond.",
             "Cloudflare's edge responded instead of the server behind it: check `base_url` "
             "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain. Try again in a "
             "moment.",

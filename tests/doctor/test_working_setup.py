@@ -200,6 +200,7 @@ settings      ok       provider-native through 127.0.0.1:PORT
                        CLOUDFLARE_GATEWAY_ID: local
                        DEEPSEEK_API_KEY: set
                        CF_AIG_TOKEN: set
+                       CLOUDFLARE_API_TOKEN: set, not sent on provider-native
                        CLOUDFLARE_AI_GATEWAY_BASE_URL: set
 host          ok       127.0.0.1:PORT answers
 gateway       ok       CF_AIG_TOKEN is accepted, and a wrong token refused
