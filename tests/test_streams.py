@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from langchain_cf_deepseek import errors
+from langchain_cf_deepseek._http import stream
 from langchain_cf_deepseek._http.stream import _parse_json
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import PATHS, Ask
@@ -157,6 +158,26 @@ def test_keep_alives_before_the_first_event_are_not_silence(gw: LocalGateway, pa
     gw.reply(content=TEXT)
     gw.fault(then="keep_alive", after_chunks=0, seconds=1)
     assert PATHS[path](gw.chat_model(stream_chunk_timeout=0.5), "Count").content == TEXT
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(then="keep_alive", after_chunks=0, seconds=10),
+        Fault(then="keep_alive", seconds=10, body=completion(content="Late.")),
+    ],
+    ids=["comments", "blank lines"],
+)
+def test_keep_alives_alone_for_longer_than_a_queue_lasts_are_a_timeout(
+    gw: LocalGateway, path: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_MAX_QUEUE_SECONDS", 0.3)
+    begun = time.monotonic()
+    error = _error_with_fault(gw, path, fault, stream_chunk_timeout=0.2)
+    assert type(error) is errors.CFDeepSeekTimeoutError
+    assert error.is_retryable
+    assert time.monotonic() - begun < 5
 
 
 @pytest.mark.parametrize("timeout", [None, 0])
