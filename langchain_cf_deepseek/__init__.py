@@ -1,6 +1,6 @@
 """DeepSeek's models through Cloudflare AI Gateway, for LangChain.
 
-Names are loaded on first use: importing the package for its version costs next to nothing.
+Names are loaded on first use, so that importing the package for its version is quick.
 """
 
 from importlib import import_module
@@ -64,7 +64,7 @@ _MODULE_OF = {
 }
 
 
-if not TYPE_CHECKING:  # a type checker shall find a misspelled name
+if not TYPE_CHECKING:  # a type checker must find misspelled names
 
     def __getattr__(name: str) -> Any:
         if name not in __all__:

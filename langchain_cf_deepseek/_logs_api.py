@@ -1,4 +1,4 @@
-"""What calls about a log have in common, sync and async: clients, values, waiting, errors."""
+"""What sync and async requests about a log share: clients, checks, polling, errors."""
 
 import re
 import time
@@ -31,10 +31,10 @@ _Client = TypeVar("_Client", cloudflare.Cloudflare, cloudflare.AsyncCloudflare)
 
 
 def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
-    """Make a client of Cloudflare's SDK; closing it closes its connections."""
+    """Create a client of Cloudflare's SDK; closing it closes its connections."""
     # A redirect could carry the token to another host.
     http_client = cloudflare.DefaultHttpxClient(follow_redirects=False, **http_settings())
-    return _by_token(
+    return _with_token_only(
         cloudflare.Cloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
 
@@ -42,14 +42,14 @@ def sync_client(token: str, base_url: str | None) -> cloudflare.Cloudflare:
 def async_client(token: str, base_url: str | None) -> cloudflare.AsyncCloudflare:
     """`sync_client` for an event loop."""
     http_client = cloudflare.DefaultAsyncHttpxClient(follow_redirects=False, **http_settings())
-    return _by_token(
+    return _with_token_only(
         cloudflare.AsyncCloudflare(api_token=token, base_url=base_url, http_client=http_client)
     )
 
 
-def _by_token(client: _Client) -> _Client:
-    # The SDK prefers what it finds in CLOUDFLARE_EMAIL, CLOUDFLARE_API_KEY and the like to the
-    # token that it is given.
+def _with_token_only(client: _Client) -> _Client:
+    # The SDK prefers the credentials in CLOUDFLARE_EMAIL, CLOUDFLARE_API_KEY and similar variables
+    # to the token.
     client.api_email = client.api_key = client.user_service_key = None
     return client
 
@@ -63,10 +63,10 @@ class _Feedback(BaseModel):
 
 
 def feedback_body(feedback: object, score: object, metadata: object) -> dict[str, Any]:
-    """Check what is to be written into a log, and leave out what is to stay as it is.
+    """Return the body of a feedback request, without the values that are not given.
 
     Raises:
-        ValueError: A value is none that Cloudflare takes, or there is none at all.
+        ValueError: Cloudflare does not accept a value, or none is given.
     """
     given = {"feedback": feedback, "score": score, "metadata": metadata}
     body = _Feedback.model_validate(given).model_dump(exclude_none=True)
@@ -77,55 +77,55 @@ def feedback_body(feedback: object, score: object, metadata: object) -> dict[str
 
 
 def log_id_of(log: AIMessage | str) -> str:
-    """Return the log id of a message, or check one.
+    """Return the log id of a message; a log id is checked and returned.
 
     Raises:
-        ValueError: There is none; the text says why.
+        ValueError: The message has no log id, or the id is malformed; the message says why.
     """
     if isinstance(log, str):
         if not re.fullmatch(r"[\w-]{1,64}", log, re.ASCII):
-            msg = "This is no log id: pass the message itself, or its log id, but not its text."
+            msg = "This is not a log id: pass the message itself or its log id, not its text."
             raise ValueError(msg)
         return log
-    facts = log.response_metadata.get("cloudflare_gateway")
-    if facts is None:
+    metadata = log.response_metadata.get("cloudflare_gateway")
+    if metadata is None:
         msg = (
-            "The message says nothing of a gateway. Pass an answer of ChatCloudflareDeepSeek; of a "
-            "streamed one the sum of its chunks, for the gateway's facts come with the first."
+            "The message has no gateway metadata. Pass a message of ChatCloudflareDeepSeek; of a "
+            "stream the sum of its chunks, because the metadata is in the first one."
         )
         raise ValueError(msg)
-    if "log_id" not in facts:
+    if "log_id" not in metadata:
         msg = (
             "The gateway sent no log id with this message: logging is off (`collect_log`), or the "
-            "endpoint sends none, which Cloudflare leaves open for `unified` routing. There the "
-            "`request_id` of a request of one step is its log id too: pass that."
+            "endpoint does not send it, which is not documented for `unified` routing. There the "
+            "`request_id` of a request of one step is also its log id: pass that."
         )
         raise ValueError(msg)
-    log_id: str = facts["log_id"]
+    log_id: str = metadata["log_id"]
     return log_id
 
 
 class PollingBackoff:
-    """How long to wait for a log that is not there yet: briefly at first, then longer."""
+    """The delays between requests for a log that does not exist yet, each longer than the last."""
 
     def __init__(self, seconds: float) -> None:
-        """Begin to wait, for so many seconds in all."""
+        """Start polling, which ends after `seconds`."""
         self._deadline = time.monotonic() + seconds
-        self._next = INITIAL_DELAY
+        self._delay = INITIAL_DELAY
 
-    def pause(self, error: CFDeepSeekLogNotFoundError) -> float:
-        """Return the seconds until the next look; raises `error` when it is time to give up."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+    def next_delay(self, error: CFDeepSeekLogNotFoundError) -> float:
+        """Return the seconds until the next request; raises `error` after the deadline."""
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
             raise error
-        pause = min(self._next, left)
-        self._next = min(2 * self._next, MAX_DELAY)
-        return pause
+        delay = min(self._delay, remaining)
+        self._delay = min(2 * self._delay, MAX_DELAY)
+        return delay
 
 
 @contextmanager
 def typed_errors() -> Iterator[None]:
-    """Raise the SDK's errors as ours."""
+    """Raise the SDK's errors as those of this package."""
     try:
         yield
     except cloudflare.APIStatusError as error:
@@ -138,22 +138,22 @@ def typed_errors() -> Iterator[None]:
         ) from error.__cause__
 
 
-def read(operation: str, response: Any) -> Any:
-    """Return what an answer says.
+def read_response(operation: str, response: Any) -> Any:
+    """Return the content of a response.
 
     Args:
         operation: The SDK's method: `get`, `edit`, `request` or `response`.
         response: The HTTP response, its status below 400.
 
     Raises:
-        CFDeepSeekAPIError: It is no answer of this API.
+        CFDeepSeekAPIError: It is not a response of this API.
     """
     content = parse_json_or_text(response.content)
     if operation in {"request", "response"}:
         return content
     result = content.get("result") if isinstance(content, Mapping) else None
     if not isinstance(result, Mapping):
-        msg = "the answer is none of this API"
+        msg = "the response is not one of this API"
         raise build_error(
             CFDeepSeekAPIError,
             msg,

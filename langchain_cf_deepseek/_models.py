@@ -1,4 +1,8 @@
-"""What each model can do, as LangChain's model profiles."""
+"""What each model can do and which prompt format it reads: look-ups in the table of models.
+
+The table is edited in `data/profile_augmentations.toml`; its generated form, `data/_profiles.py`,
+is also what the local gateway serves and prices.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -6,16 +10,16 @@ from typing import Any, cast
 
 from langchain_core.language_models import ModelProfile
 
-from langchain_cf_deepseek._routing import Routing
-from langchain_cf_deepseek.data._profiles import PROFILES, UNIFIED_PROFILES
+from langchain_cf_deepseek.data._profiles import PROFILES, SERVING, UNIFIED_PROFILES
+from langchain_cf_deepseek.data.routings import DEFAULT_ROUTING, Routing
 
 
-def profile_of(model: str, *, routing: Routing = "provider-native") -> ModelProfile | None:
-    """Return a copy of the profile of `model`, by whatever name; `None` when it is not known.
+def profile_of(model: str, *, routing: Routing = DEFAULT_ROUTING) -> ModelProfile | None:
+    """Return a copy of the profile of `model`; `None` for an unknown model.
 
     Args:
         model: With or without `deepseek/`, or a name of Workers AI.
-        routing: The way to the model; on `unified` Cloudflare serves some from elsewhere.
+        routing: The routing; on `unified` Cloudflare serves some models from another provider.
     """
     name = model.removeprefix("deepseek/")
     profile = PROFILES.get(name)
@@ -25,17 +29,23 @@ def profile_of(model: str, *, routing: Routing = "provider-native") -> ModelProf
 
 
 def known_models(routing: Routing) -> list[str]:
-    """Return the names of the known models, as `model` takes them on `routing`."""
+    """Return the names of the known models, as `model` accepts them on `routing`."""
     if routing == "provider-native":
         return [name for name in PROFILES if "/" not in name]
     return list(PROFILES)
 
 
 def sees_images(profile: ModelProfile | None) -> bool:
-    """Return whether a model takes images; one that is not known gets the benefit of the doubt."""
+    """Return whether a model has vision; an unknown model is assumed to have it."""
     return profile is None or profile.get("image_inputs", True)
 
 
+def prompt_version(model: str) -> str | None:
+    """Return the published model whose prompt format `model` reads; `None` for an unknown model."""
+    serving = SERVING.get(model.removeprefix("deepseek/"), {})
+    return serving.get("version")
+
+
 def is_default_profile(profile: Mapping[str, Any]) -> bool:
-    """Return whether `profile` is that of a known model, and none that a user wrote."""
+    """Return whether `profile` is one of the table, rather than set by the user."""
     return profile in (*PROFILES.values(), *UNIFIED_PROFILES.values())

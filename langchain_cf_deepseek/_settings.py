@@ -1,33 +1,27 @@
-"""How the model's settings are read: environment variables, and arguments that are refused."""
+"""Settings of the model: environment variables, checks, and arguments that are rejected."""
 
 import difflib
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import SecretStr, ValidationError
+from pydantic import AfterValidator, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
+from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek._models import is_default_profile
 from langchain_cf_deepseek._redaction import shown
-from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES
+from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES
 from langchain_cf_deepseek.gateway import GatewayOptions
 
-VARIABLES = {
-    "routing": "CLOUDFLARE_AI_GATEWAY_ROUTING",
-    "account_id": "CLOUDFLARE_ACCOUNT_ID",
-    "gateway_id": "CLOUDFLARE_GATEWAY_ID",
-    **CREDENTIAL_VARIABLES,
-    "base_url": "CLOUDFLARE_AI_GATEWAY_BASE_URL",
-}
-"""The fields that have an environment variable, and its name."""
-
-# Settings of the parent class that mean nothing here, or something else than their name says.
+# What to do instead, for fields of the parent class that are not in use.
 _REFUSED = {
     "async_client": "use `http_async_client`",
     "client": "use `http_client`",
     "context_management": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
     "http_socket_options": "pass an `http_client` (and `http_async_client`) with the transport",
+    "disabled_params": "leave the parameters out",
     "include": "it needs OpenAI's Responses API, which DeepSeek's chat does not have",
     "include_response_headers": 'read response_metadata["cloudflare_gateway"]',
     "openai_api_base": "use `base_url`",
@@ -44,12 +38,15 @@ _REFUSED = {
     "use_responses_api": "DeepSeek's chat completions are used; there is no other choice",
 }
 
+_SEND_IN_EXTRA_BODY = "it has no effect here; use `extra_body` to send a parameter of its name"
 
-# What the HTTP library takes: connect and read, or write and pool as well.
-_PAIR, _ALL_BOUNDS = 2, 4
+# How many bounds a timeout has: connect and read, or write and pool as well.
+_BOUND_COUNTS = range(2, 5)
+
+_MAX_USER_ID_BYTES = 512
 
 MAX_TIMEOUT = threading.TIMEOUT_MAX
-"""Seconds; what is above it, no operating system can wait for."""
+"""Seconds; no operating system can wait longer."""
 
 
 _USE_GATEWAY_OPTION = "an option of the gateway: use `gateway={{{!r}: ...}}` or `with_gateway`"
@@ -57,7 +54,7 @@ _USE_BIND_TOOLS = "use `bind_tools`"
 _ONLY_WORKERS_AI = 'only Workers AI (`@cf/...`) reads it: use `extra_body={{"{}": ...}}` there'
 _USE_PROXY_VARIABLE = "set HTTPS_PROXY, or pass an `http_client` (and `http_async_client`)"
 
-# What the arguments of other chat models are called here, and where those go that are none.
+# What replaces the arguments of other chat models.
 REPLACEMENTS = {
     "account": "use `account_id`",
     "ai_gateway": "use `gateway_id`",
@@ -150,60 +147,94 @@ REPLACEMENTS = {
         'only Workers AI (`@cf/...`) reads it: use `extra_body={"options": {"rejectIfBusy": True}}`'
     ),
 }
-"""What to write instead, by name; a parameter of a call may be called so, too."""
+"""What to write instead, by name of an argument of the model or of a call."""
 
 
 def from_env(variable: str, default: str | None = None) -> Callable[[], Any]:
-    """Read `variable` when a model is made; set but empty counts as not set."""
+    """Return a factory that reads `variable`; an empty value counts as not set."""
     return lambda: os.environ.get(variable) or default
 
 
 def secret_from_env(variable: str) -> Callable[[], SecretStr | None]:
-    """Read `variable` when a model is made, as a secret."""
+    """Return a factory that reads `variable` as a secret."""
     return lambda: SecretStr(value) if (value := os.environ.get(variable)) else None
 
 
 def output_version_from_env() -> str | None:
-    """Read LC_OUTPUT_VERSION, which may mean OpenAI's models in the same process."""
+    """Read LC_OUTPUT_VERSION; a value for other models in the same process is ignored."""
     version = os.environ.get("LC_OUTPUT_VERSION")
-    return version if version in {"v0", "v1"} else None
+    return version if version in _OUTPUT_VERSIONS else None
 
 
-def check_arguments(arguments: Mapping[str, Any], known: Collection[str]) -> None:
-    """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there.
+_OUTPUT_VERSIONS = {"v0", "v1"}
+
+
+def _check_output_version(value: str | None) -> str | None:
+    if value is not None and value not in _OUTPUT_VERSIONS:
+        msg = "`output_version` must be 'v0' or 'v1'; others need OpenAI's Responses API."
+        raise ValueError(msg)
+    return value
+
+
+def _check_user_id(value: str | None) -> str | None:
+    if value is not None and len(value.encode()) > _MAX_USER_ID_BYTES:
+        msg = f"`user_id` must be at most {_MAX_USER_ID_BYTES} bytes."
+        raise ValueError(msg)
+    return value
+
+
+OutputVersion = Annotated[str | None, AfterValidator(_check_output_version)]
+UserId = Annotated[str | None, AfterValidator(_check_user_id)]
+
+
+def check_arguments(
+    arguments: Mapping[str, Any], known: Collection[str], unused: Mapping[str, FieldInfo]
+) -> None:
+    """Check that every argument has an effect.
+
+    Args:
+        arguments: The arguments, by name.
+        known: The names of all fields, aliases included.
+        unused: The fields that nothing reads, aliases included; only their defaults are accepted,
+            which copying a model passes.
 
     Raises:
-        ValueError: There is one; the text names it and the way out.
+        ValueError: An argument has no effect; the message names it and what to do instead.
     """
     for name, value in arguments.items():
-        if name in _REFUSED:
-            if value:
-                msg = f"`{name}` is not for this model: {_REFUSED[name]}."
+        if name in unused or name in _REFUSED:
+            if value and not (name in unused and _is_default(unused[name], value)):
+                hint = _REFUSED.get(name) or REPLACEMENTS.get(name, _SEND_IN_EXTRA_BODY)
+                msg = f"`{name}` is not for this model: {hint}."
                 raise ValueError(msg)
         elif name not in known and name in REPLACEMENTS:
             msg = f"`{name}` is not an argument of this model: {REPLACEMENTS[name]}."
             raise ValueError(msg)
         elif name not in known:
-            near = difflib.get_close_matches(name, set(known) - _REFUSED.keys(), n=1)
+            near = difflib.get_close_matches(name, set(known) - unused.keys(), n=1)
             hint = f"did you mean `{near[0]}`?" if near else "use `extra_body` to send it."
             msg = f"unknown argument `{name}`: {hint}"
             raise ValueError(msg)
 
 
+def _is_default(field: FieldInfo, value: Any) -> bool:
+    return bool(value == field.get_default(call_default_factory=True))
+
+
 def check_timeout(timeout: Any, name: str) -> None:
-    """Refuse a timeout that no socket can wait for.
+    """Check that a timeout is one that a socket can wait for.
 
     Args:
         timeout: Seconds, a (connect, read) pair, a `Timeout` of the HTTP library, or `None`.
-        name: Its name in the text of an error.
+        name: Its name in an error message.
 
     Raises:
-        ValueError: It is not one of these, or infinite, NaN or below zero.
+        ValueError: It is none of these, or infinite, NaN or negative.
     """
     bounds = timeout.as_dict().values() if hasattr(timeout, "as_dict") else timeout
     if not isinstance(timeout, tuple) and bounds is timeout:
         bounds = (timeout, timeout)
-    if not _PAIR <= len(bounds) <= _ALL_BOUNDS or not all(map(_is_valid_timeout, bounds)):
+    if len(bounds) not in _BOUND_COUNTS or not all(map(_is_valid_timeout, bounds)):
         msg = (
             f"`{name}` must be seconds of at least 0, a (connect, read) pair or a `Timeout` of the "
             f"HTTP library, each bound finite or None, not {shown(timeout)}."
@@ -218,12 +249,24 @@ def _is_valid_timeout(value: Any) -> bool:
     return is_number and 0 <= value <= MAX_TIMEOUT
 
 
+def check_http_client(client: Any, *, is_async: bool) -> None:
+    """Check that a client is one of the HTTP library, sync or async as required.
+
+    Raises:
+        ValueError: It is not.
+    """
+    kind = "AsyncClient" if is_async else "Client"
+    if client is not None and not isinstance(client, getattr(library_of(type(client)), kind)):
+        msg = f"must be an `httpx.{kind}`, not {type(client).__name__}."
+        raise ValueError(msg)
+
+
 def first_validation_message(error: ValidationError, named: str = "") -> str:
-    """Return what the first fault that pydantic found is, without pydantic's decoration.
+    """Return the message of the first fault that pydantic found, without pydantic's decoration.
 
     Args:
         error: The error.
-        named: What was validated; stands in front of the field.
+        named: What was validated, named before the field.
     """
     first = error.errors(include_input=False, include_url=False)[0]
     message = str(first["msg"]).removeprefix("Value error, ").rstrip(".")
@@ -238,13 +281,13 @@ def hide_secrets(
     known: Collection[str],
     secret: Collection[str] = CREDENTIAL_VARIABLES,
 ) -> None:
-    """Wrap the `secret` among `arguments` in place, so that no text of theirs shows them.
+    """Wrap the `secret` among `arguments` as `SecretStr` in place.
 
-    A name that is going to be refused may be that of a credential, misspelt.
+    So are unknown ones: a name that is about to be rejected can be a misspelt credential.
     """
     for name, value in arguments.items():
-        hidden = name in secret or name in _REFUSED or name not in known
-        if hidden and isinstance(value, str):
+        is_hidden = name in secret or name in _REFUSED or name not in known
+        if is_hidden and isinstance(value, str):
             arguments[name] = SecretStr(value)
     if isinstance(headers := arguments.get("default_headers"), Mapping):
         arguments["default_headers"] = {
@@ -253,7 +296,7 @@ def hide_secrets(
         }
 
 
-def drop_profile_of_another_model(arguments: dict[str, Any]) -> None:
-    """Leave out a default profile that a copy brought along: the model may have changed."""
+def drop_default_profile(arguments: dict[str, Any]) -> None:
+    """Drop a default profile, which a copy passes: the copy can be of another model."""
     if arguments.get("profile") and is_default_profile(arguments["profile"]):
         del arguments["profile"]

@@ -13,8 +13,10 @@ from langchain_cf_deepseek._api.web import Count, Localization, search_body
 from langchain_cf_deepseek._errors.invalid_requests import invalid_request
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.transport import BodyReader
-from langchain_cf_deepseek._settings import VARIABLES, first_validation_message
+from langchain_cf_deepseek._settings import first_validation_message
+from langchain_cf_deepseek._wire_requests import build_tool_request, tool_url
 from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.data.routings import VARIABLES
 from langchain_cf_deepseek.errors import (
     CFDeepSeekContentBlockedError,
     CFDeepSeekError,
@@ -80,13 +82,15 @@ class OnModel(BaseModel):
     @property
     def endpoint(self) -> str:
         """The URL of the requests."""
-        return self.llm._tool_url(self._api)  # noqa: SLF001 - in this package
+        return tool_url(self.llm, self._api)
 
     def _send(self, body: dict[str, Any], read: BodyReader) -> dict[str, Any]:
-        return self.llm._send_to_tool(self._api, body, read)  # noqa: SLF001 - in this package
+        request = build_tool_request(self.llm, self._api, body, self.llm.http_client)
+        return self.llm._transport.send(request, read)[1]  # noqa: SLF001 - shares its connections
 
     async def _asend(self, body: dict[str, Any], read: BodyReader) -> dict[str, Any]:
-        return await self.llm._asend_to_tool(self._api, body, read)  # noqa: SLF001 - as above
+        request = build_tool_request(self.llm, self._api, body, self.llm.http_async_client)
+        return (await self.llm._transport.asend(request, read))[1]  # noqa: SLF001 - as above
 
 
 def _native_model(llm: Any, settings: dict[str, Any]) -> Any:

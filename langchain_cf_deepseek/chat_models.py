@@ -1,22 +1,22 @@
 """The chat model: its fields, and LangChain's override points.
 
-What a request and an answer look like is known to `_api`, how they travel to `_http`.
+Requests are built in `_wire_requests.py` and `_api`, sent in `_http`, and their responses read in
+`_api`.
 """
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from operator import is_
 from typing import Any, Literal, Self
 
-import openai
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
     Callbacks,
 )
-from langchain_core.language_models import LanguageModelInput, ModelProfile
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
@@ -35,87 +35,98 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from typing_extensions import override
 
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
 from langchain_cf_deepseek._api.json_schemas import described_tool, valid_tool_name
 from langchain_cf_deepseek._api.messages import make_traceable
-from langchain_cf_deepseek._api.request import (
-    build_body,
-    forced_body,
-    forcing_parameters,
-    needs_beta,
-)
 from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
 from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
-from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._headers import merge_headers
-from langchain_cf_deepseek._http.library import library_of
-from langchain_cf_deepseek._http.transport import BodyReader, Transport, WireRequest
-from langchain_cf_deepseek._models import profile_of, sees_images
-from langchain_cf_deepseek._redaction import construct, is_credential_header
-from langchain_cf_deepseek._routing import (
-    CREDENTIAL_VARIABLES,
-    Endpoint,
-    RouteSettings,
-    Routing,
-)
+from langchain_cf_deepseek._http.transport import Transport, WireRequest
+from langchain_cf_deepseek._models import profile_of
+from langchain_cf_deepseek._redaction import construct
 from langchain_cf_deepseek._settings import (
     MAX_TIMEOUT,
+    OutputVersion,
+    UserId,
     check_arguments,
+    check_http_client,
     check_timeout,
-    drop_profile_of_another_model,
+    drop_default_profile,
     from_env,
     hide_secrets,
     output_version_from_env,
     secret_from_env,
 )
 from langchain_cf_deepseek._version import __version__
-from langchain_cf_deepseek._warnings import warn_once
+from langchain_cf_deepseek._wire_requests import (
+    build_request_body,
+    build_wire_request,
+    check_settings,
+    endpoint_of,
+    iterate_requests,
+)
+from langchain_cf_deepseek.data.routings import (
+    CREDENTIAL_VARIABLES,
+    DEFAULT_ROUTING,
+    VARIABLES,
+    Routing,
+)
 from langchain_cf_deepseek.gateway import GatewayOptions
 
-# Options of a call that do not go into the body.
-_NON_BODY_OPTIONS = (
-    "extra_headers",
-    "extra_query",
-    "gateway",
-    "result_tool",
-    "stream_usage",
-    "timeout",
+USED_PARENT_FIELDS = frozenset(
+    {
+        "default_headers",
+        "default_query",
+        "extra_body",
+        "frequency_penalty",
+        "http_async_client",
+        "http_client",
+        "logit_bias",
+        "logprobs",
+        "max_retries",
+        "max_tokens",
+        "model_kwargs",
+        "model_name",
+        "n",
+        "presence_penalty",
+        "reasoning_effort",
+        "request_timeout",
+        "seed",
+        "stop",
+        "stream_chunk_timeout",
+        "stream_usage",
+        "streaming",
+        "temperature",
+        "top_logprobs",
+        "top_p",
+    }
 )
+"""The fields of `BaseChatOpenAI` that have an effect here.
 
-_MAX_USER_ID_BYTES = 512
-
-
-def _follow_up(request: WireRequest, reader: ResponseReader) -> WireRequest | None:
-    """Return the request that must follow, if one must: to force the call that thinking prevented.
-
-    Raises:
-        CFDeepSeekError: What `reader` has read is not a valid completion.
-    """
-    if request.forcing is None or not reader.is_finished_without_tool_call:
-        return None
-    reader.check()
-    body = forced_body(request.body, request.forcing, reader.text)
-    return replace(request, body=body, forcing=None)
+All others are rejected, those that a newer version adds too: the code that would read them is
+replaced. Fields of LangChain's `BaseChatModel`, whose code is in use, are all accepted.
+"""
 
 
-def _check_options(call: Mapping[str, Any]) -> None:
-    for name in ("extra_headers", "extra_query"):
-        if not isinstance(call.get(name) or {}, Mapping):
-            msg = f"`{name}` must be a dict, not a {type(call[name]).__name__}."
-            raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
-    check_timeout(call.get("timeout"), "timeout")
+@cache
+def _unused_fields(model_class: type[BaseChatOpenAI]) -> dict[str, FieldInfo]:
+    """Return the inherited fields that nothing reads, by name and by alias."""
+    inherited = BaseChatOpenAI.model_fields.keys() - BaseChatModel.model_fields.keys()
+    fields = {name: model_class.model_fields[name] for name in inherited - USED_PARENT_FIELDS}
+    return fields | {field.alias: field for field in fields.values() if field.alias}
 
 
 class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """DeepSeek's chat models through Cloudflare AI Gateway.
 
     Setup:
-        Install the package and set the variables of the routing you take; the fields below name
-        the variable of each, and say which credential each routing sends.
+        Install the package and set the environment variables of your routing; the fields below
+        name the variable of each, and say which credential each routing sends.
 
         ```bash
         pip install langchain-cf-deepseek
@@ -128,17 +139,17 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         thinking, reasoning_effort:
             Whether, and how much, the model reasons before it answers.
         max_tokens, temperature, top_p, stop:
-            As DeepSeek takes them; `temperature` has no effect while the model reasons.
+            As in DeepSeek's API; `temperature` has no effect while the model reasons.
 
     Key init args, client params:
         account_id, gateway_id, routing, base_url:
-            Which gateway, and the way to it.
+            Which gateway, and its endpoint.
         api_key, gateway_token, cloudflare_api_token:
-            The three credentials; none is ever sent in the place of another.
+            The three credentials; none is ever sent in place of another.
         gateway:
-            Cache, tags, retries and all else that the gateway is asked for; see `GatewayOptions`.
+            Cache, tags, retries and all other options of the gateway; see `GatewayOptions`.
         timeout, max_retries, default_headers, http_client, http_async_client:
-            As elsewhere in LangChain.
+            As in LangChain's other chat models.
 
     Instantiate:
         ```python
@@ -234,8 +245,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             and environment variable.
         CFDeepSeekError: A request failed; see `langchain_cf_deepseek.errors`.
 
-    A request is tried `max_retries` times more (2 unless set) where that may help; with
-    `max_attempts` of the gateway set, the gateway does that alone. Retry middleware multiplies
+    A request that fails with a transient error is retried up to `max_retries` times (default 2);
+    with `max_attempts` of the gateway set, only the gateway retries. Retry middleware multiplies
     both.
     """
 
@@ -249,53 +260,55 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """
 
     routing: Routing = Field(
-        default_factory=from_env("CLOUDFLARE_AI_GATEWAY_ROUTING", "provider-native"),
+        default_factory=from_env(VARIABLES["routing"], DEFAULT_ROUTING),
         validate_default=True,
     )
-    """Which door of Cloudflare requests take; environment variable CLOUDFLARE_AI_GATEWAY_ROUTING.
+    """Which Cloudflare endpoint requests use; variable CLOUDFLARE_AI_GATEWAY_ROUTING.
 
     `provider-native` (the default) is the gateway's own host and DeepSeek's whole API; `unified`
     is Cloudflare's current endpoint for all models; `compat` is its older one.
     """
 
-    account_id: str | None = Field(default_factory=from_env("CLOUDFLARE_ACCOUNT_ID"))
+    account_id: str | None = Field(default_factory=from_env(VARIABLES["account_id"]))
     """Cloudflare account, 32 lower-case hexadecimal digits; variable CLOUDFLARE_ACCOUNT_ID."""
 
-    gateway_id: str | None = Field(default_factory=from_env("CLOUDFLARE_GATEWAY_ID"))
+    gateway_id: str | None = Field(default_factory=from_env(VARIABLES["gateway_id"]))
     """Name of the gateway; environment variable CLOUDFLARE_GATEWAY_ID.
 
-    Optional on `unified` routing, where Cloudflare then takes the account's `default` gateway.
+    Optional on `unified` routing, where Cloudflare then uses the account's `default` gateway.
     """
 
-    api_key: SecretStr | None = Field(default_factory=secret_from_env("DEEPSEEK_API_KEY"))
+    api_key: SecretStr | None = Field(default_factory=secret_from_env(VARIABLES["api_key"]))
     """DeepSeek key, sent on `provider-native` and `compat`; variable DEEPSEEK_API_KEY.
 
     Without it the gateway uses a key stored in it (BYOK), and no `Authorization` header is sent.
     https://developers.cloudflare.com/ai-gateway/configuration/bring-your-own-keys/
     """
 
-    gateway_token: SecretStr | None = Field(default_factory=secret_from_env("CF_AIG_TOKEN"))
+    gateway_token: SecretStr | None = Field(
+        default_factory=secret_from_env(VARIABLES["gateway_token"])
+    )
     """Cloudflare token with the permission AI Gateway Run; environment variable CF_AIG_TOKEN.
 
     Sent as `cf-aig-authorization` on `provider-native` and `compat`, nowhere else.
     """
 
     cloudflare_api_token: SecretStr | None = Field(
-        default_factory=secret_from_env("CLOUDFLARE_API_TOKEN")
+        default_factory=secret_from_env(VARIABLES["cloudflare_api_token"])
     )
     """Cloudflare token with the permission Workers AI Read; variable CLOUDFLARE_API_TOKEN.
 
     Sent as `Authorization` on `unified`, nowhere else.
     """
 
-    base_url: str | None = Field(default_factory=from_env("CLOUDFLARE_AI_GATEWAY_BASE_URL"))
+    base_url: str | None = Field(default_factory=from_env(VARIABLES["base_url"]))
     """Replaces the URL up to, not including, `/chat/completions`: custom domain, local gateway.
 
     Environment variable CLOUDFLARE_AI_GATEWAY_BASE_URL.
     """
 
     gateway: GatewayOptions = Field(default_factory=GatewayOptions)
-    """What the gateway is asked to do with every request; also per call, and by `with_gateway`."""
+    """Options of the gateway for every request; also per call, and by `with_gateway`."""
 
     thinking: Literal["enabled", "disabled"] | None = None
     """Whether the model reasons before it answers; `None` is DeepSeek's default: on.
@@ -305,51 +318,51 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """
 
     reasoning_effort: str | None = None
-    """How much the model reasons: `low`, `high` (DeepSeek's default), `max`; `none` not at all.
+    """How much the model reasons: `low`, `high` (DeepSeek's default), `max`, or `none`.
 
     Also per call. https://api-docs.deepseek.com/guides/thinking_mode
     """
 
-    user_id: str | None = None
-    """Your user, at most 512 bytes: DeepSeek keeps cache and scheduling of users apart.
+    user_id: UserId = None
+    """Your user, at most 512 bytes: DeepSeek separates cache and scheduling by user.
 
     https://api-docs.deepseek.com/quick_start/rate_limit
     """
 
     max_tokens: int | None = Field(default=None, alias="max_completion_tokens")
-    """Upper bound of the tokens of an answer, reasoning included.
+    """Upper bound of completion tokens, reasoning included.
 
-    OpenAI's newer name `max_completion_tokens` is taken as this one; DeepSeek would ignore it.
+    OpenAI's newer name `max_completion_tokens`, which DeepSeek ignores, is sent as this one.
     """
 
     stream_usage: bool | None = True
-    """Whether a stream ends with the tokens used."""
+    """Whether a stream ends with its token usage."""
 
     stream_chunk_timeout: float | None = Field(
         default=600.0, ge=0, le=MAX_TIMEOUT, allow_inf_nan=False
     )
-    """Seconds of silence that end a stream; `None` or 0: no bound but `timeout`.
+    """Seconds of silence after which a stream fails; `None` or 0: no bound but `timeout`.
 
-    Silence is: no byte at all, or, once the answer has begun, nothing but keep-alive comments.
-    Before that they mean that the request is queued, for up to ten minutes, and DeepSeek itself
-    ends the wait. The default is as long as that.
+    Silence is: no byte at all, or, after the first chunk, only keep-alive comments. Before the
+    first chunk they mean that the request is queued, which DeepSeek ends after ten minutes; the
+    default is as long. After 15 minutes of nothing but comments a stream fails as well.
     """
 
     default_headers: Mapping[str, str | SecretStr] | None = Field(  # type: ignore[assignment]
-        # The parent's type has no secrets; only code of ours reads the field.
+        # The parent's type has no secrets, but its code does not read the field here.
         default=None,
         exclude=True,
         repr=False,
     )
-    """Headers of your own for every request, for example those of Cloudflare Access.
+    """Further headers of every request, for example those of Cloudflare Access.
 
     A value may be a `SecretStr`. Never dumped or traced.
     """
 
-    output_version: str | None = Field(default_factory=output_version_from_env)
+    output_version: OutputVersion = Field(default_factory=output_version_from_env)
     """Form of a message's content: text (`v0`) or blocks (`v1`); variable LC_OUTPUT_VERSION."""
 
-    # The parent's fields for the same things, under OpenAI's names: out of use.
+    # Not in use: the parent's definitions read OpenAI's environment variables.
     openai_api_key: None = Field(default=None, exclude=True, repr=False)
     openai_api_base: None = Field(default=None, exclude=True, repr=False)
     openai_organization: None = Field(default=None, exclude=True, repr=False)
@@ -358,10 +371,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     _transport: Transport = PrivateAttr(default_factory=Transport)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make a model of its fields; see the class.
+        """Create a model from its fields; see the class.
 
         Raises:
-            pydantic.ValidationError: A field is missing or malformed; it holds no value of theirs.
+            pydantic.ValidationError: A field is missing or malformed; the error contains no value.
         """
         construct(super().__init__, *args, **kwargs)
 
@@ -369,23 +382,23 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @classmethod
     @override
     def build_extra(cls, values: dict[str, Any]) -> Any:
-        """Refuse arguments that would be ignored, or sent to DeepSeek and ignored there."""
-        # A validation error keeps its input: from here on it holds no credential in clear.
+        """Reject arguments that have no effect here, or that DeepSeek ignores."""
+        # A validation error keeps its input, which must hold no readable credential.
         known = get_pydantic_field_names(cls)
         hide_secrets(values, known)
-        drop_profile_of_another_model(values)
-        check_arguments(values, known)
+        drop_default_profile(values)
+        check_arguments(values, known, _unused_fields(cls))
         return values
 
     @field_validator("gateway", mode="before")
     @classmethod
-    def _read_gateway(cls, value: Any) -> Any:
+    def _convert_gateway(cls, value: Any) -> Any:
         return GatewayOptions() if value is None else value
 
     @field_validator("request_timeout", mode="before")
     @classmethod
-    def _read_timeout(cls, value: Any) -> Any:
-        # JSON has no pairs: what was dumped as (connect, read) comes back as a list.
+    def _convert_timeout(cls, value: Any) -> Any:
+        # JSON has no tuples: a (connect, read) pair is loaded as a list.
         timeout = tuple(value) if isinstance(value, list) else value
         check_timeout(timeout, "timeout")
         return timeout
@@ -393,38 +406,18 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @field_validator("http_client", "http_async_client")
     @classmethod
     def _check_http_client(cls, value: Any, field: ValidationInfo) -> Any:
-        kind = {"http_client": "Client", "http_async_client": "AsyncClient"}[str(field.field_name)]
-        if value is not None and not isinstance(value, getattr(library_of(type(value)), kind)):
-            msg = f"must be an `httpx.{kind}`, not {type(value).__name__}."
-            raise ValueError(msg)
-        return value
-
-    @field_validator("output_version")
-    @classmethod
-    def _check_output_version(cls, value: str | None) -> str | None:
-        if value not in {None, "v0", "v1"}:
-            msg = "`output_version` must be 'v0' or 'v1'; others need OpenAI's Responses API."
-            raise ValueError(msg)
-        return value
-
-    @field_validator("user_id")
-    @classmethod
-    def _check_user_id(cls, value: str | None) -> str | None:
-        if value is not None and len(value.encode()) > _MAX_USER_ID_BYTES:
-            msg = f"`user_id` must be at most {_MAX_USER_ID_BYTES} bytes."
-            raise ValueError(msg)
+        check_http_client(value, is_async=field.field_name == "http_async_client")
         return value
 
     @model_validator(mode="after")
     @override
     def validate_environment(self) -> Self:
-        """Find the mistakes of a set-up before the first request.
+        """Check the settings before the first request.
 
-        Takes the place of the parent's validator of this name, which reads OpenAI's and
-        LangSmith's variables.
+        Replaces the parent's validator of this name, which reads OpenAI's and LangSmith's
+        variables.
         """
-        self._body([], None, {}, self._endpoint())
-        merge_headers(self.default_headers)
+        check_settings(self, self._default_params)
         return self
 
     @model_validator(mode="after")
@@ -434,11 +427,11 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     @property
     def endpoint(self) -> str:
-        """The address that chat requests go to, whole."""
-        return f"{self._endpoint().base_url}/chat/completions"
+        """The complete URL of chat requests."""
+        return f"{endpoint_of(self).base_url}/chat/completions"
 
     def with_gateway(self, **options: Any) -> Self:
-        """Return a copy of this model that asks the gateway for `options` too.
+        """Return a copy of this model with further options of the gateway.
 
         Args:
             **options: Fields of `GatewayOptions`; metadata is merged key by key.
@@ -447,7 +440,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     @override
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with `update` in it, checked like the arguments of a new model.
+        """Return a copy with the fields in `update`, checked like the arguments of a new model.
 
         The copy shares the connections of this model, unless it is deep.
         """
@@ -461,15 +454,15 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         if "profile" not in changes:
             changes["profile"] = checked.profile
         copy = super().model_copy(update=changes, deep=deep)
-        copy.__dict__.pop("_serialized", None)  # what LangChain cached of the model as it was
+        copy.__dict__.pop("_serialized", None)  # LangChain's cache of the fields before
         return copy
 
     def close(self) -> None:
-        """Close the connections of sync calls, of copies of this model too; the next opens new."""
+        """Close the connections of sync calls, shared with copies; the next call opens new ones."""
         self._transport.close()
 
     async def aclose(self) -> None:
-        """Close the connections of this event loop, of copies too; the next call opens new ones."""
+        """Close the connections of this event loop; the next call opens new ones."""
         await self._transport.aclose()
 
     def __enter__(self) -> Self:
@@ -528,16 +521,13 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        reader = self._reader()
-        request: WireRequest | None = self._wire_request(
-            messages, stop, {**kwargs, "stream": False}, self.http_client
-        )
+        options = {**kwargs, "stream": False}
+        reader, requests = self._start(messages, stop, options, self.http_client)
         with message_traced(run_manager), reader.attach_partial_message():
-            while request:
+            for request in requests:
                 response, completion = self._transport.send(request)
                 reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
-                request = _follow_up(request, reader)
             return reader.result()
 
     @override
@@ -548,16 +538,13 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        reader = self._reader()
-        request: WireRequest | None = self._wire_request(
-            messages, stop, {**kwargs, "stream": False}, self.http_async_client
-        )
+        options = {**kwargs, "stream": False}
+        reader, requests = self._start(messages, stop, options, self.http_async_client)
         with message_traced(run_manager), reader.attach_partial_message():
-            while request:
+            for request in requests:
                 response, completion = await self._transport.asend(request)
                 reader.start_response(response, request.body, forcing=request.forcing)
                 reader.read(completion)
-                request = _follow_up(request, reader)
             return reader.result()
 
     @override
@@ -568,11 +555,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        reader = self._reader()
-        request: WireRequest | None = self._wire_request(
-            messages, stop, {**kwargs, "stream": True}, self.http_client
-        )
-        while request:
+        options = {**kwargs, "stream": True}
+        reader, requests = self._start(messages, stop, options, self.http_client)
+        for request in requests:
             with (
                 reader.attach_partial_message(),
                 self._transport.stream(request) as (response, events),
@@ -583,7 +568,6 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                         if run_manager:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-            request = _follow_up(request, reader)
         if chunk := reader.closing_chunk():
             yield chunk
         reader.check()
@@ -596,11 +580,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        reader = self._reader()
-        request: WireRequest | None = self._wire_request(
-            messages, stop, {**kwargs, "stream": True}, self.http_async_client
-        )
-        while request:
+        options = {**kwargs, "stream": True}
+        reader, requests = self._start(messages, stop, options, self.http_async_client)
+        for request in requests:
             with reader.attach_partial_message():
                 async with self._transport.astream(request) as (response, events):
                     reader.start_response(response, request.body, forcing=request.forcing)
@@ -609,7 +591,6 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                             if run_manager:
                                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                             yield chunk
-            request = _follow_up(request, reader)
         if chunk := reader.closing_chunk():
             yield chunk
         reader.check()
@@ -626,23 +607,23 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         response_format: Any = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Return this model with `tools` to call.
+        """Return this model with `tools` that it can call.
 
         Args:
             tools: Functions, Pydantic classes, LangChain tools or their JSON schemas.
             tool_choice: The name of the tool to call, `"any"` for one of them, `"auto"`, `"none"`.
             parallel_tool_calls: Sent, but DeepSeek ignores it.
-            strict: Constrain calls to the schemas; needs DeepSeek's beta path, which only
+            strict: Constrain tool calls to the schemas; needs DeepSeek's beta path, which only
                 `provider-native` routing has, and no `response_format`.
-            response_format: A schema for the answer; it goes into the system text, in JSON mode.
-            **kwargs: Parameters of each call.
+            response_format: A schema for the answer, sent in the system text with JSON mode.
+            **kwargs: Parameters of each request.
 
         Raises:
-            CFDeepSeekInvalidRequestError: A tool cannot be described to DeepSeek.
+            CFDeepSeekInvalidRequestError: A tool has no schema that can be sent.
         """
-        given = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
-        kwargs |= {name: value for name, value in given.items() if value is not None}
-        # Made strict when they are sent: LangChain's way to do it closes what is open in a schema.
+        parameters = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
+        kwargs |= {name: value for name, value in parameters.items() if value is not None}
+        # Schemas are made strict when they are sent: LangChain would close open objects in them.
         bound = super().bind_tools(tools, **kwargs)
         is_strict = strict if response_format is None else False
         described = [
@@ -652,8 +633,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         bound = bound.bind(tools=described)
         if response_format is None:
             return bound
-        # Agents ask every OpenAI-like model for strict tools beside a schema for the answer, which
-        # OpenAI needs and DeepSeek refuses.
+        # Agents request strict tools together with a schema for the answer from every OpenAI-like
+        # model; OpenAI requires that, and DeepSeek rejects it.
         return bound.bind(response_format=response_format)
 
     @override
@@ -667,26 +648,26 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Return this model with answers of the shape of `schema`.
+        """Return this model with results that match `schema`.
 
         Args:
             schema: A Pydantic class, a `TypedDict` class, a JSON schema or a tool.
-            method: `function_calling` (the default) forces a tool call, for which DeepSeek must
-                not think: unless `thinking` or `reasoning_effort` is set, on the model or for the
-                call, thinking is turned off for the request. Where one of them is set, JSON mode
-                takes the place of the tool, with the schema in the system text, so that reasoning
-                and result come together.
-                `json_mode` asks for JSON of no particular shape. `json_schema` is not served by
+            method: `function_calling` (the default) forces a tool call, which DeepSeek accepts only
+                without thinking: unless `thinking` or `reasoning_effort` is set, on the model or
+                for the call, thinking is turned off for the request. If one of them is set, JSON
+                mode is used instead of the tool, with the schema in the system text, so that the
+                response has both reasoning and result.
+                `json_mode` requests JSON without a schema. `json_schema` is not served by
                 DeepSeek's chat, and means `function_calling`.
             include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`, which
-                holds also the error of a response that is not a valid completion.
-            strict: Constrain the call to the schema; needs DeepSeek's beta path, which only
+                also holds the error of a response that is not a valid completion.
+            strict: Constrain the tool call to the schema; needs DeepSeek's beta path, which only
                 `provider-native` routing has.
-            **kwargs: Parameters of each call; `tools`: further tools that the model may call while
-                it thinks, and with `json_mode`.
+            **kwargs: Parameters of each request; `tools`: further tools that the model can call
+                while it thinks, and with `json_mode`.
 
         Raises:
-            CFDeepSeekMaxTokensError: When called: `max_tokens` cut the result.
+            CFDeepSeekMaxTokensError: When called: the result is truncated by `max_tokens`.
             CFDeepSeekAPIError: When called: the model answered in text instead.
             langchain_core.exceptions.OutputParserException: When called: the result does not fit
                 the schema; `pydantic.ValidationError` for arguments that do not fit a class.
@@ -697,12 +678,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         if method == "json_schema":
             method = "function_calling"
         traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-        asked: Runnable[LanguageModelInput, AIMessage]
+        bound: Runnable[LanguageModelInput, AIMessage]
         if method == "json_mode":
             json_mode = {"response_format": {"type": "json_object"}, **kwargs}
             if tools:
                 json_mode["tools"] = [convert_to_openai_tool(tool) for tool in tools]
-            asked = self.bind(ls_structured_output_format=traced, **json_mode)
+            bound = self.bind(ls_structured_output_format=traced, **json_mode)
             parser = parser_of(schema, {}, None)
         elif method != "function_calling" or schema is None:
             msg = (
@@ -714,7 +695,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             tool = described_tool(schema, convert_to_openai_tool(schema), strict=strict)
             function = tool["function"]
             name = valid_tool_name(function["name"])
-            asked = self.bind_tools(
+            bound = self.bind_tools(
                 [{**tool, "function": {**function, "name": name}}, *tools],
                 tool_choice=name,
                 strict=strict,
@@ -723,16 +704,16 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 **kwargs,
             )
             parser = parser_of(schema, function.get("parameters") or {}, name)
-        return RawAndParsed(llm=asked, parser=parser) if include_raw else asked | parser
+        return RawAndParsed(llm=bound, parser=parser) if include_raw else bound | parser
 
     @override
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the ids of DeepSeek's tokens of `text`, found on this machine.
+        """Return the ids of DeepSeek's tokens of `text`, computed on this machine.
 
         Raises:
             ImportError: The extra `tokens`, which brings DeepSeek's tokenizer, is not installed.
         """
-        from langchain_cf_deepseek._tokens import token_ids  # noqa: PLC0415  # when asked for
+        from langchain_cf_deepseek._tokens import token_ids  # noqa: PLC0415  # seldom used
 
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
@@ -745,7 +726,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         Exact with the extra `tokens`, else by DeepSeek's rule of thumb: 0.3 token per English
         character, 0.6 per Chinese character.
         """
-        from langchain_cf_deepseek._tokens import count_text  # noqa: PLC0415  # when asked for
+        from langchain_cf_deepseek._tokens import count_text  # noqa: PLC0415  # seldom used
 
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
@@ -761,20 +742,19 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> int:
         """Return the number of tokens of a request's prompt, counted on this machine.
 
-        With the extra `tokens` this is DeepSeek's own prompt, exactly: the body that `invoke` would
-        send, with all that DeepSeek writes around messages and tools. Without it, DeepSeek's rule
-        of thumb for the text of messages and tools: measured against the exact count +40 % for
-        English prose, +23 % for code, -2 % for Chinese, -28 % for JSON and -35 % for a history of
-        tool calls, so leave room. What DeepSeek would refuse is counted by its text. Nothing
-        raises or uses the network.
+        With the extra `tokens` the count is exact: the prompt that DeepSeek renders from the body
+        that `invoke` sends. Without it, DeepSeek's rule of thumb is applied to the text of messages
+        and tools: compared with the exact count +40 % for English prose, +23 % for code, -2 % for
+        Chinese, -28 % for JSON and -35 % for a history of tool calls, so leave room. Of a request
+        that DeepSeek rejects, the text is counted. Never raises, and never uses the network.
 
         Args:
             messages: The conversation.
-            tools: What the model may call. Pass what you bind: reasoning of earlier turns is in a
-                prompt only beside tools.
+            tools: The tools that you bind: without tools, DeepSeek leaves the reasoning of earlier
+                turns out of the prompt.
             allow_fetching_images: Not used: an image counts 1024 tokens, DeepSeek's upper bound,
-                and is never fetched. So does a file by its id, and a warning says that a parsed
-                document may have any number, which only DeepSeek knows.
+                and is never fetched. So does a file by its id, with a warning: only DeepSeek knows
+                how many tokens a parsed document has.
         """
         from langchain_cf_deepseek._tokens import count_messages  # noqa: PLC0415
 
@@ -784,9 +764,6 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             request=None if self.custom_get_token_ids else self._get_request_payload,
             count_text=self.get_num_tokens,
         )
-
-    def _reader(self) -> ResponseReader:
-        return ResponseReader(as_blocks=self.output_version == "v1")
 
     @override
     @refused_before_sending()
@@ -799,139 +776,33 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         return prompt if unchanged else ChatPromptValue(messages=messages)
 
     @refused_before_sending()
-    def _wire_request(
+    def _start(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None,
-        call: dict[str, Any],
+        options: dict[str, Any],
         http_client: Any,
-    ) -> WireRequest:
-        _check_options(call)
-        endpoint = self._endpoint(call.get("model"))
-        with refused_before_sending("gateway"):
-            gateway = self.gateway.merge(call.get("gateway"))
-        for option in endpoint.ignored_options:
-            if getattr(gateway, option) is not None:
-                warn_once(f"routing {self.routing!r} ignores the gateway option `{option}`.")
-        body, call = self._payload(messages, stop, call)
-        beta = endpoint.beta_url is not None and needs_beta(body)
-        return WireRequest(
-            url=f"{endpoint.beta_url if beta else endpoint.base_url}/chat/completions",
-            body=body,
-            **self._send_settings(endpoint, gateway, call),
-            chunk_timeout=self.stream_chunk_timeout,
-            http_client=http_client,
-            forcing=forcing_parameters(
-                call.get("tool_choice"), body, reads_thinking=endpoint.reads_thinking
-            ),
-        )
-
-    def _send_settings(
-        self, endpoint: Endpoint, gateway: GatewayOptions, call: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        """Return the fields of a `WireRequest` that are the same for every API."""
-        retries_there = gateway.max_attempts is not None
-        default_retries = 0 if retries_there else openai.DEFAULT_MAX_RETRIES
-        return {
-            "headers": merge_headers(
-                endpoint.headers, self.default_headers, gateway.headers, call.get("extra_headers")
-            ),
-            "routing": self.routing,
-            "query": {**(self.default_query or {}), **(call.get("extra_query") or {})},
-            "timeout": call.get("timeout", self.request_timeout),
-            "max_retries": default_retries if self.max_retries is None else self.max_retries,
-        }
-
-    def _tool_url(self, tool: Api) -> str:
-        return f"{self._endpoint().tools_url}/{tool}"
-
-    def _send_to_tool(self, tool: Api, body: dict[str, Any], read: BodyReader) -> dict[str, Any]:
-        """Return the response of DeepSeek's Search or Fetch, as `read` returns it."""
-        return self._transport.send(self._tool_request(tool, body, self.http_client), read)[1]
-
-    async def _asend_to_tool(
-        self, tool: Api, body: dict[str, Any], read: BodyReader
-    ) -> dict[str, Any]:
-        """`_send_to_tool` for an event loop."""
-        request = self._tool_request(tool, body, self.http_async_client)
-        return (await self._transport.asend(request, read))[1]
-
-    @refused_before_sending()
-    def _tool_request(self, tool: Api, body: dict[str, Any], http_client: Any) -> WireRequest:
-        return WireRequest(
-            url=self._tool_url(tool),
-            body=body,
-            api=tool,
-            **self._send_settings(self._endpoint(), self.gateway, {}),
-            http_client=http_client,
-        )
+    ) -> tuple[ResponseReader, Iterator[WireRequest]]:
+        """Return the requests of a call, and the reader of their responses."""
+        payload = self._get_request_payload(messages, stop=stop, **options)
+        first = build_wire_request(self, options, payload, http_client)
+        reader = ResponseReader(as_blocks=self.output_version == "v1")
+        return reader, iterate_requests(first, reader)
 
     @override
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return the JSON body of a request, the same for all ways to call the model."""
+        """Return the JSON body of a request, on every path."""
         if isinstance(input_, list) and all(isinstance(given, BaseMessage) for given in input_):
             messages = input_
         else:
             messages = self._convert_input(input_).to_messages()
-        return self._body(messages, stop, kwargs, self._endpoint(kwargs.get("model")))
-
-    def _payload(
-        self, messages: list[BaseMessage], stop: list[str] | None, call: dict[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the body of a request, and the call with what a subclass adds beside the body.
-
-        Subclasses of langchain-openai's base change requests in `_get_request_payload`, whose
-        result goes to the SDK there, options of the SDK included.
-        """
-        body = dict(self._get_request_payload(messages, stop=stop, **call))
-        beside = {name: body.pop(name) for name in _NON_BODY_OPTIONS if name in body}
-        _check_options(beside)
-        return body | dict(body.pop("extra_body", None) or {}), call | beside
-
-    def _body(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None,
-        call: dict[str, Any],
-        endpoint: Endpoint,
-    ) -> dict[str, Any]:
-        parameters = {name: call[name] for name in call if name not in _NON_BODY_OPTIONS}
         if stop:
-            parameters["stop"] = stop
-        if call.get("stream") and self._should_stream_usage(**call):
-            parameters["stream_options"] = {"include_usage": True}
-        profile = (
-            profile_of(call["model"], routing=self.routing) if call.get("model") else self.profile
-        )
-        body = build_body(
-            self._default_params,
-            parameters,
-            messages,
-            has_beta=endpoint.beta_url is not None,
-            sees_images=sees_images(profile),
-            result_tool=call.get("result_tool"),
-            reads_thinking=endpoint.reads_thinking,
-        )
-        return {**body, "model": endpoint.model}
-
-    def _endpoint(self, model: Any = None) -> Endpoint:
-        name = model or self.model_name
-        if not isinstance(name, str):
-            msg = f"`model` must be a string, not {name!r:.200}."
-            raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
-        return RouteSettings(
-            routing=self.routing,
-            model=name,
-            account_id=self.account_id,
-            gateway_id=self.gateway_id,
-            base_url=self.base_url,
-            api_key=self.api_key,
-            gateway_token=self.gateway_token,
-            cloudflare_api_token=self.cloudflare_api_token,
-            has_own_headers=any(map(is_credential_header, self.default_headers or ())),
-        ).endpoint()
+            kwargs["stop"] = stop
+        if kwargs.get("stream") and self._should_stream_usage(**kwargs):
+            kwargs["stream_options"] = {"include_usage": True}
+        return build_request_body(self, self._default_params, kwargs, messages)
 
     @property
     @override
@@ -950,7 +821,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @property
     @override
     def _identifying_params(self) -> dict[str, Any]:
-        # The answers of one gateway are not those of another.
+        # Part of the key of LangChain's cache: gateways can answer differently.
         return {
             **super()._identifying_params,
             "routing": self.routing,
@@ -962,10 +833,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @override
     @refused_before_sending()
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Return the key of this model and call in LangChain's cache of answers.
+        """Return the key of this model and call in LangChain's cache.
 
-        Made anew each time, for a model can change. Headers may decide about an answer, and may
-        be credentials: a digest stands for them.
+        Built on each call, because a model can change. Headers can affect the response and can be
+        credentials, so the key holds a digest of them.
         """
         headers = merge_headers(self.default_headers, kwargs.get("extra_headers"))
         sent = sorted((name.lower(), str(value)) for name, value in headers.items())
@@ -981,7 +852,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """What tracers are shown of a call: no value of a header, which may be a credential."""
+        """Return the parameters that tracers record, with header values masked."""
         params = super()._get_invocation_params(stop=stop, **kwargs)
         for name in ("extra_headers", "extra_query"):
             if isinstance(params.get(name), Mapping):

@@ -1,4 +1,4 @@
-"""What is said to Cloudflare AI Gateway in request headers, and what it says back in its own.
+"""Cloudflare AI Gateway request options, and the gateway metadata in its response headers.
 
 Header names and their meaning: https://developers.cloudflare.com/ai-gateway/glossary/
 """
@@ -20,30 +20,30 @@ _MAX_METADATA = 5
 _PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]+")
 
 
-def _header_text(value: str) -> str:
+def _check_header_text(value: str) -> str:
     if not _PRINTABLE_ASCII.fullmatch(value) or value != value.strip():
-        msg = "travels in an HTTP header: use printable ASCII, without white space at its ends"
+        msg = "is sent in an HTTP header: use printable ASCII, without white space at its ends"
         raise ValueError(msg)
     return value
 
 
-def _list_item(value: str) -> str:
-    if "," in _header_text(value):
+def _check_list_item(value: str) -> str:
+    if "," in _check_header_text(value):
         msg = "must not contain a comma, which separates the entries of this header"
         raise ValueError(msg)
     return value
 
 
-def _seconds(value: Any) -> Any:
+def _to_seconds(value: Any) -> Any:
     return value.total_seconds() if isinstance(value, timedelta) else value
 
 
-def _metadata(value: Any) -> Any:
-    """Refuse what Cloudflare would drop without a word."""
+def _check_metadata(value: Any) -> Any:
+    """Reject what Cloudflare silently drops."""
     if not isinstance(value, Mapping):
         return value
     if len(value) > _MAX_METADATA:
-        msg = f"holds {len(value)} entries, but Cloudflare keeps only the first {_MAX_METADATA}"
+        msg = f"has {len(value)} entries, but Cloudflare keeps only the first {_MAX_METADATA}"
         raise ValueError(msg)
     for key, entry in value.items():
         if str(key).startswith("cf."):
@@ -53,29 +53,29 @@ def _metadata(value: Any) -> Any:
             isinstance(entry, float) and not math.isfinite(entry)
         ):
             msg = (
-                f"entry {key!r} must be a string, a finite number or a boolean: one value of "
-                "another kind makes Cloudflare drop all metadata"
+                f"entry {key!r} must be a string, a finite number or a boolean: for a single value "
+                "of another type, Cloudflare drops all metadata"
             )
             raise ValueError(msg)
     return dict(value)
 
 
-Metadata = Annotated[dict[str, str | int | float | bool], BeforeValidator(_metadata)]
+Metadata = Annotated[dict[str, str | int | float | bool], BeforeValidator(_check_metadata)]
 """Tags of a log entry: at most five; strings, numbers or booleans; no key with `cf.`."""
 
-HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
+HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_check_header_text)]
 
 
-def _hex_id(value: str, digits: int) -> str:
+def _check_hex_id(value: str, digits: int) -> str:
     if not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", value) or not value.strip("0"):
         msg = f"must be {digits} hexadecimal digits, not all of them 0"
         raise ValueError(msg)
     return value
 
 
-_TraceId = Annotated[str, AfterValidator(partial(_hex_id, digits=32))]
-_SpanId = Annotated[str, AfterValidator(partial(_hex_id, digits=16))]
-_HeaderList = Annotated[list[Annotated[str, AfterValidator(_list_item)]], Field(min_length=1)]
+_TraceId = Annotated[str, AfterValidator(partial(_check_hex_id, digits=32))]
+_SpanId = Annotated[str, AfterValidator(partial(_check_hex_id, digits=16))]
+_HeaderList = Annotated[list[Annotated[str, AfterValidator(_check_list_item)]], Field(min_length=1)]
 _Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -103,19 +103,19 @@ class CustomCost(BaseModel):
     """Price of the whole request, instead of prices per token."""
 
     @model_validator(mode="after")
-    def _names_a_price(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.model_dump(exclude_none=True):
-            msg = "names no price: set per_token_in and per_token_out, or total_cost"
+            msg = "has no price: set per_token_in and per_token_out, or total_cost"
             raise ValueError(msg)
         return self
 
 
 class GatewayOptions(BaseModel):
-    """What the gateway is asked to do with a request.
+    """Options of the gateway for a request.
 
-    Every field is one `cf-aig-*` request header; a field left out leaves the gateway's own setting
-    in force. Given to the model, to `with_gateway`, or to one call; a call beats a copy made by
-    `with_gateway`, which beats the model, and `metadata` is merged key by key.
+    Every field is one `cf-aig-*` request header; without it the gateway's own setting applies. Set
+    them on the model, with `with_gateway`, or per call: options of a call override those of
+    `with_gateway`, which override those of the model; `metadata` is merged key by key.
 
     Example:
         ```python
@@ -136,15 +136,15 @@ class GatewayOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     skip_cache: bool | None = None
-    """Do not read this answer from the gateway's cache."""
+    """Do not answer this request from the gateway's cache."""
 
-    cache_ttl: Annotated[int, Field(ge=60, le=_MONTH), BeforeValidator(_seconds)] | None = None
-    """How long the gateway keeps the answer: seconds or a `timedelta`, 60 s to 30 days."""
+    cache_ttl: Annotated[int, Field(ge=60, le=_MONTH), BeforeValidator(_to_seconds)] | None = None
+    """How long the gateway caches the response: seconds or a `timedelta`, 60 s to 30 days."""
 
     cache_key: HeaderText | None = None
     """Replaces the key that the gateway computes from endpoint, credentials and body.
 
-    Opts the request into caching, for five minutes unless `cache_ttl` says otherwise.
+    Turns on caching for the request, for five minutes unless `cache_ttl` is set.
     """
 
     metadata: Metadata | None = None
@@ -154,35 +154,35 @@ class GatewayOptions(BaseModel):
     """Whether the gateway keeps a log entry at all."""
 
     collect_log_payload: bool | None = None
-    """Whether the log entry holds the bodies of request and answer."""
+    """Whether the log entry holds the bodies of request and response."""
 
     custom_cost: CustomCost | None = None
     """A price of your own for the log entry's cost. Not documented for `unified` routing."""
 
     event_id: HeaderText | None = None
-    """Your own trace id; it comes back as `event_id` and ties related log entries together.
+    """Your own trace id, returned as `event_id`; it links related log entries.
 
     Not documented for `unified` routing.
     """
 
     otel_trace_id: _TraceId | None = None
-    """OpenTelemetry trace that the gateway's spans join: 32 hexadecimal digits.
+    """OpenTelemetry trace of the gateway's spans: 32 hexadecimal digits.
 
     Not documented for `unified` routing.
     https://developers.cloudflare.com/ai-gateway/observability/otel-integration/
     """
 
     otel_parent_span_id: _SpanId | None = None
-    """OpenTelemetry span that the gateway's spans are children of: 16 hexadecimal digits.
+    """OpenTelemetry span that is the parent of the gateway's spans: 16 hexadecimal digits.
 
     Not documented for `unified` routing.
     """
 
     request_timeout_ms: Annotated[int, Field(ge=1)] | None = None
-    """How many milliseconds the gateway waits for the first part of DeepSeek's answer."""
+    """How many milliseconds the gateway waits for the first byte of DeepSeek's response."""
 
     max_attempts: Annotated[int, Field(ge=1, le=5)] | None = None
-    """How often the gateway tries in all, 1 to 5; set, the client itself does not retry."""
+    """How often the gateway tries a request in all, 1 to 5; if set, the client does not retry."""
 
     retry_delay_ms: Annotated[int, Field(ge=0, le=5000)] | None = None
     """Milliseconds between the gateway's attempts, at most 5000."""
@@ -194,38 +194,38 @@ class GatewayOptions(BaseModel):
     """Which of the DeepSeek keys stored in the gateway to use; ignored on `unified` routing."""
 
     no_wholesale: bool | None = None
-    """Refuse the request rather than pay for it with Cloudflare's Unified Billing."""
+    """Reject the request rather than pay for it with Cloudflare's Unified Billing."""
 
     zdr: bool | None = None
-    """Zero data retention; has an effect with Unified Billing only."""
+    """Zero data retention; has an effect only with Unified Billing."""
 
     allowed_models: _HeaderList | None = None
-    """Auto Router: the models to choose from; `*` stands for any name up to the next `/`."""
+    """Auto Router: the models to choose from; `*` matches any name up to the next `/`."""
 
     allowed_providers: _HeaderList | None = None
     """Auto Router: the providers to choose from."""
 
     session_id: HeaderText | None = None
-    """Auto Router: requests of one session stay with one model."""
+    """Auto Router: requests of one session are routed to one model."""
 
     turn_id: HeaderText | None = None
-    """Auto Router: requests of one turn stay with one model."""
+    """Auto Router: requests of one turn are routed to one model."""
 
     no_session_affinity: bool | None = None
-    """Auto Router: choose anew for every request."""
+    """Auto Router: choose a model for every request separately."""
 
     def __init__(self, **options: Any) -> None:
         construct(super().__init__, **options)
 
     @classmethod
     def of(cls, options: "GatewayOptions | Mapping[str, Any] | None") -> "GatewayOptions":
-        """Return `options` checked, whichever of its forms it came in."""
+        """Return `options`, a dict of them checked and converted."""
         if isinstance(options, GatewayOptions):
             return options
         return _NO_OPTIONS if options is None else cls.model_validate(options)
 
     def merge(self, over: "GatewayOptions | Mapping[str, Any] | None") -> "GatewayOptions":
-        """Return these options with those of `over` in front; metadata is merged key by key.
+        """Return these options, overridden by those of `over`; metadata is merged key by key.
 
         Raises:
             pydantic.ValidationError: The merged options are not valid, for example because the
@@ -241,7 +241,7 @@ class GatewayOptions(BaseModel):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The request headers that say all this."""
+        """The request headers of the options."""
         return {
             _HEADER_OF.get(name, "cf-aig-" + name.replace("_", "-")): _header_value(value)
             for name, value in self
@@ -252,7 +252,7 @@ class GatewayOptions(BaseModel):
 
 _NO_OPTIONS = GatewayOptions()
 
-# The fields that carry their unit in their name. All others are called like their header.
+# The fields with a unit in their name; all others have the name of their header.
 _HEADER_OF = {
     "request_timeout_ms": "cf-aig-request-timeout",
     "retry_delay_ms": "cf-aig-retry-delay",
@@ -266,7 +266,7 @@ def _header_value(value: Any) -> str:
         value = value.model_dump(exclude_none=True)
     if isinstance(value, str):
         return value
-    # JSON writes numbers and booleans as Cloudflare reads them, and escapes what is not ASCII.
+    # JSON has the form in which Cloudflare reads numbers and booleans, and escapes non-ASCII.
     return json.dumps(value, separators=(",", ":"))
 
 
@@ -289,30 +289,30 @@ _METADATA_KEY = {
 
 
 def parse_gateway_headers(headers: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the gateway says of a request in its response headers, as plain JSON values.
+    """Return the gateway metadata in the headers of a response, as plain JSON values.
 
-    Headers that did not come are left out. Which of them the REST host sends for a named model is
-    not documented, so none is relied on.
+    Headers that were not sent are left out. Which of them the REST host sends for a named model is
+    not documented, so none is required.
     """
-    # Once through them all: a look-up in the HTTP library's headers goes through them, too.
+    # One pass: each look-up in the HTTP library's headers would iterate over all of them.
     received = dict(headers.items())
-    facts: dict[str, Any] = {
-        fact: value for header, fact in _METADATA_KEY.items() if (value := received.get(header))
+    metadata: dict[str, Any] = {
+        key: value for header, key in _METADATA_KEY.items() if (value := received.get(header))
     }
-    if re.fullmatch(r"[0-9]{1,9}", facts.get("step", "")):
-        facts["step"] = int(facts["step"])
-    if "dlp" in facts:
-        facts["dlp"] = _json_or_text(facts["dlp"])
-    return facts
+    if re.fullmatch(r"[0-9]{1,9}", metadata.get("step", "")):
+        metadata["step"] = int(metadata["step"])
+    if "dlp" in metadata:
+        metadata["dlp"] = _json_or_text(metadata["dlp"])
+    return metadata
 
 
 def _json_or_text(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return text
 
 
-def _refuse_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     msg = f"{name} is not JSON"
     raise ValueError(msg)

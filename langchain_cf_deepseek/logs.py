@@ -1,12 +1,11 @@
-"""The gateway's log of an answer: its cost, its bodies, and feedback on it.
+"""The gateway's log of a message: its cost, the bodies of request and response, and feedback.
 
-On Cloudflare's own Python SDK, which comes with the extra `logs`. It is here to find the log of a
-message, to wait for it, and to raise this package's errors; for anything else use the SDK itself.
+Built on Cloudflare's own Python SDK (extra `logs`). This module finds the log of a message, waits
+for it, and raises this package's errors; for anything else use the SDK itself.
 https://developers.cloudflare.com/ai-gateway/evaluations/add-human-feedback-api/
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -19,7 +18,7 @@ from langchain_cf_deepseek._logs_api import (
     async_client,
     feedback_body,
     log_id_of,
-    read,
+    read_response,
     sync_client,
     typed_errors,
 )
@@ -29,8 +28,10 @@ from langchain_cf_deepseek._routing import (
     check_credential,
     check_gateway_id,
     checked_url,
+    parse_endpoint,
 )
 from langchain_cf_deepseek._settings import from_env, hide_secrets, secret_from_env
+from langchain_cf_deepseek.data.routings import API_URL, VARIABLES
 from langchain_cf_deepseek.errors import CFDeepSeekLogNotFoundError
 
 if TYPE_CHECKING:
@@ -39,14 +40,6 @@ if TYPE_CHECKING:
     from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
 
 _NOTHING: Mapping[str, Any] = {}
-
-# Where a model's requests go, as far as it tells where their logs are.
-_ON_REST_HOST = re.compile(
-    r"(?P<base_url>.+/client/v4)/accounts/(?P<account_id>[0-9a-f]{32})/ai/v1/.*"
-)
-_ON_GATEWAY_HOST = re.compile(
-    r".+/v1/(?P<account_id>[0-9a-f]{32})/(?P<gateway_id>[\w-]+)/(?:deepseek|compat)/.*"
-)
 
 
 class GatewayLogs(BaseModel):
@@ -70,44 +63,46 @@ class GatewayLogs(BaseModel):
         51 + 59 tokens, $0.000043
         ```
 
-    Every method takes a message or a log id, has an async twin, and opens a connection for itself
-    alone: nothing stays open, and an object may be used in any thread, event loop or process.
+    Every method takes a message or a log id, and has an async twin. Each call opens a connection
+    and closes it, so an object can be used in any thread, event loop or process.
 
     Raises:
         pydantic.ValidationError: A setting is missing or malformed.
-        ValueError: A message has no log id, or a value is none that Cloudflare takes; nothing was
+        ValueError: A message has no log id, or Cloudflare does not accept a value; nothing was
             sent.
-        CFDeepSeekLogNotFoundError: There is no such log within `wait` seconds.
-        CFDeepSeekError: Anything else that a request can end in.
+        CFDeepSeekLogNotFoundError: The log did not appear within `wait` seconds.
+        CFDeepSeekError: The request failed otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    account_id: str | None = Field(default_factory=from_env("CLOUDFLARE_ACCOUNT_ID"))
+    account_id: str | None = Field(default_factory=from_env(VARIABLES["account_id"]))
     """Cloudflare account, 32 lower-case hexadecimal digits; variable CLOUDFLARE_ACCOUNT_ID."""
 
-    gateway_id: str | None = Field(default_factory=from_env("CLOUDFLARE_GATEWAY_ID"))
+    gateway_id: str | None = Field(default_factory=from_env(VARIABLES["gateway_id"]))
     """Name of the gateway; environment variable CLOUDFLARE_GATEWAY_ID.
 
     `default` is where requests on `unified` routing without a gateway are logged.
     """
 
-    api_token: SecretStr | None = Field(default_factory=secret_from_env("CLOUDFLARE_API_TOKEN"))
+    api_token: SecretStr | None = Field(
+        default_factory=secret_from_env(VARIABLES["cloudflare_api_token"])
+    )
     """Cloudflare token with the permission AI Gateway Read; variable CLOUDFLARE_API_TOKEN.
 
-    Feedback needs AI Gateway Edit as well. What sends requests is not enough: neither the gateway
-    token (AI Gateway Run), nor the permission Workers AI Read of `unified` routing; but one token
-    may have all of these permissions.
+    Feedback also needs AI Gateway Edit. The permissions for chat requests are not enough: neither
+    AI Gateway Run of the gateway token, nor Workers AI Read of `unified` routing; but one token
+    can have all of these permissions.
     """
 
     base_url: str | None = Field(default_factory=from_env("CLOUDFLARE_BASE_URL"))
     """Replaces `https://api.cloudflare.com/client/v4`; the SDK's variable CLOUDFLARE_BASE_URL."""
 
     wait: float = Field(default=10.0, ge=0, allow_inf_nan=False)
-    """Seconds in all for which a log that is not there yet is waited for.
+    """How many seconds to wait for a log that does not exist yet.
 
-    Cloudflare writes logs after the answer: most are there at once, some half a second or a few
-    seconds later.
+    Cloudflare writes logs after the response: most at once, some half a second or a few seconds
+    later.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -116,7 +111,7 @@ class GatewayLogs(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _hide_token(cls, values: Any) -> Any:
-        # A validation error keeps its input: from here on it holds no credential in clear.
+        # A validation error keeps its input, which must hold no readable credential.
         if isinstance(values, dict):
             hide_secrets(values, cls.model_fields, ["api_token"])
         return values
@@ -139,43 +134,43 @@ class GatewayLogs(BaseModel):
             raise ValueError(msg)
         check_credential(token, "api_token", "CLOUDFLARE_API_TOKEN")
         if self.base_url:
-            named = "`base_url` (CLOUDFLARE_BASE_URL)"
-            checked_url(self.base_url, named, example="https://api.cloudflare.com/client/v4")
+            checked_url(self.base_url, "`base_url` (CLOUDFLARE_BASE_URL)", example=API_URL)
         return self
 
     @classmethod
     def of(cls, llm: "ChatCloudflareDeepSeek", **settings: Any) -> Self:
-        """Return the logs of the gateway that a chat model talks to.
+        """Return the logs of the gateway that a chat model uses.
 
-        Account, gateway and, on `unified` routing, `base_url` follow from the address of the
-        model's requests, or else from its fields. The token is the model's `cloudflare_api_token`,
-        which is made for this same API; no other credential of the model is looked at.
+        Account, gateway and, on `unified` routing, `base_url` are taken from the URL of the model's
+        requests, or else from its fields. The token is the model's `cloudflare_api_token`, which
+        is for the same API; no other credential of the model is used.
 
         Args:
             llm: The model.
-            **settings: Fields of this class, instead of what follows from the model.
+            **settings: Fields of this class that replace those of the model.
         """
-        where = _ON_REST_HOST.fullmatch(llm.endpoint) or _ON_GATEWAY_HOST.fullmatch(llm.endpoint)
+        ids = parse_endpoint(llm.endpoint)
         default_gateway = "default" if llm.routing == "unified" else None
-        followed: dict[str, Any] = {
+        derived: dict[str, Any] = {
             "account_id": llm.account_id,
             "gateway_id": llm.gateway_id or default_gateway,
             "api_token": llm.cloudflare_api_token,
-            **(where.groupdict() if where else {}),
+            "base_url": ids.pop("api_url", None),
+            **ids,
         }
-        return cls(**{name: value for name, value in followed.items() if value} | settings)
+        return cls(**{name: value for name, value in derived.items() if value} | settings)
 
     def get(self, log: AIMessage | str) -> "LogGetResponse":
         """Return the log entry: `cost` in US dollars, `duration` in milliseconds, tokens, status.
 
         Its `metadata` is a dict, although the SDK calls it a string.
         """
-        entry: LogGetResponse = self._ask("get", log)
+        entry: LogGetResponse = self._send("get", log)
         return entry
 
     async def aget(self, log: AIMessage | str) -> "LogGetResponse":
         """`get` for an event loop."""
-        entry: LogGetResponse = await self._aask("get", log)
+        entry: LogGetResponse = await self._asend("get", log)
         return entry
 
     def feedback(
@@ -186,16 +181,16 @@ class GatewayLogs(BaseModel):
         score: int | None = None,
         metadata: Mapping[str, str | float | bool] | None = None,
     ) -> None:
-        """Write feedback into the log entry; what is not given stays as it is.
+        """Write feedback to the log entry; what is not given is not changed.
 
         Args:
             log: The message, or the id of its log.
             feedback: 1 for good, -1 for bad, 0 for neither.
             score: 0 to 100.
-            metadata: At most five tags: strings, numbers or booleans. Whether they join the tags
-                that the request came with, or replace them, Cloudflare does not say.
+            metadata: At most five tags: strings, numbers or booleans. Cloudflare does not document
+                whether they are added to the tags of the request or replace them.
         """
-        self._ask("edit", log, feedback_body(feedback, score, metadata))
+        self._send("edit", log, feedback_body(feedback, score, metadata))
 
     async def afeedback(
         self,
@@ -206,50 +201,54 @@ class GatewayLogs(BaseModel):
         metadata: Mapping[str, str | float | bool] | None = None,
     ) -> None:
         """`feedback` for an event loop."""
-        await self._aask("edit", log, feedback_body(feedback, score, metadata))
+        await self._asend("edit", log, feedback_body(feedback, score, metadata))
 
     def request(self, log: AIMessage | str) -> Any:
-        """Return the stored body of the request: its JSON value, or its text if it is none."""
-        return self._ask("request", log)
+        """Return the stored body of the request: its JSON value, or its text if it is not JSON."""
+        return self._send("request", log)
 
     async def arequest(self, log: AIMessage | str) -> Any:
         """`request` for an event loop."""
-        return await self._aask("request", log)
+        return await self._asend("request", log)
 
     def response(self, log: AIMessage | str) -> Any:
-        """Return the stored body of the answer: its JSON value, or its text if it is none."""
-        return self._ask("response", log)
+        """Return the stored body of the response: its JSON value, or its text if it is not JSON."""
+        return self._send("response", log)
 
     async def aresponse(self, log: AIMessage | str) -> Any:
         """`response` for an event loop."""
-        return await self._aask("response", log)
+        return await self._asend("response", log)
 
-    def _ask(self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING) -> Any:
-        arguments = self._arguments(log)
-        patience = PollingBackoff(self.wait)
-        with sync_client(self._token, self.base_url) as client:
-            ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
-            while True:
-                try:
-                    with typed_errors():
-                        return read(operation, ask(**arguments, **body).http_response)
-                except CFDeepSeekLogNotFoundError as error:
-                    time.sleep(patience.pause(error))
-
-    async def _aask(
+    def _send(
         self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING
     ) -> Any:
         arguments = self._arguments(log)
-        patience = PollingBackoff(self.wait)
-        # Certificates are read with the first client: an event loop must not wait for that.
-        async with await asyncio.to_thread(async_client, self._token, self.base_url) as client:
-            ask = getattr(client.ai_gateway.logs.with_raw_response, operation)
+        backoff = PollingBackoff(self.wait)
+        with sync_client(self._token, self.base_url) as client:
+            send = getattr(client.ai_gateway.logs.with_raw_response, operation)
             while True:
                 try:
                     with typed_errors():
-                        return read(operation, (await ask(**arguments, **body)).http_response)
+                        response = send(**arguments, **body)
+                        return read_response(operation, response.http_response)
                 except CFDeepSeekLogNotFoundError as error:
-                    await asyncio.sleep(patience.pause(error))
+                    time.sleep(backoff.next_delay(error))
+
+    async def _asend(
+        self, operation: str, log: AIMessage | str, body: Mapping[str, Any] = _NOTHING
+    ) -> Any:
+        arguments = self._arguments(log)
+        backoff = PollingBackoff(self.wait)
+        # The first client reads certificates, which must not block the event loop.
+        async with await asyncio.to_thread(async_client, self._token, self.base_url) as client:
+            send = getattr(client.ai_gateway.logs.with_raw_response, operation)
+            while True:
+                try:
+                    with typed_errors():
+                        response = await send(**arguments, **body)
+                        return read_response(operation, response.http_response)
+                except CFDeepSeekLogNotFoundError as error:
+                    await asyncio.sleep(backoff.next_delay(error))
 
     def _arguments(self, log: AIMessage | str) -> dict[str, Any]:
         return {"id": log_id_of(log), "account_id": self.account_id, "gateway_id": self.gateway_id}

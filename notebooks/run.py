@@ -2,10 +2,10 @@
 
 python notebooks/run.py              run all, change nothing
 python notebooks/run.py 01 04        run some
-python notebooks/run.py --save       run all, and keep what they show
+python notebooks/run.py --save       run all, and store their outputs
 
-Without `--save` it also fails where a notebook shows other kinds of output than the committed ones:
-then those are of an earlier version of its cells.
+Without `--save` it also fails if a notebook shows other kinds of output than the stored ones: those
+are then from an earlier version of its cells.
 """
 
 import argparse
@@ -28,10 +28,10 @@ METADATA = {
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the notebooks that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("numbers", nargs="*", metavar="01", help="which notebooks (all)")
-    parser.add_argument("--save", action="store_true", help="keep the outputs")
+    parser.add_argument("--save", action="store_true", help="store the outputs")
     arguments = parser.parse_args()
     # Without this a kernel warns that a debugger would miss breakpoints.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
@@ -47,7 +47,7 @@ def run(path: Path, *, save: bool) -> str:
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed; the text has its traceback.
-        SystemExit: The committed outputs are not those of its cells.
+        SystemExit: The stored outputs are not those of its cells.
     """
     notebook: Any = nbformat.read(path, as_version=4)
     committed = [_kinds(cell) for cell in notebook.cells]
@@ -68,16 +68,16 @@ def run(path: Path, *, save: bool) -> str:
     for number, (cell, kinds) in enumerate(zip(notebook.cells, committed, strict=True)):
         if not save and _kinds(cell) != kinds:
             sys.exit(
-                f"{path.name}, cell {number}: shows {_kinds(cell)}, but {kinds} is committed. "
+                f"{path.name}, cell {number}: shows {_kinds(cell)}, but {kinds} is stored. "
                 f"Run `python notebooks/run.py --save {path.name[:2]}` and look at the difference."
             )
     return f"{path.name}: {len(notebook.cells)} cells, {seconds:.0f} s"
 
 
 def _kinds(cell: Any) -> list[str]:
-    """Return what a cell shows: text printed, a value, a picture.
+    """Return the kinds of a cell's outputs: printed text, a value, a picture.
 
-    Not warnings: a library may have one in its next version.
+    Warnings are ignored: a library can add one in its next version.
     """
     return [
         output.get("name") or "+".join(sorted(output.data))

@@ -1,4 +1,4 @@
-"""Text with code in it, as programs: the blocks of a page or docstring, and what they print."""
+"""The parts of a page or docstring: blocks of code, what they print, names, headings, trees."""
 
 import ast
 import asyncio
@@ -22,13 +22,13 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block of code, with the fenced `text` that follows it at once, if one does."""
+    """A fenced block of code, with the fenced `text` directly after it, if there is one."""
 
     language: str
     code: str
     line: int
     shown: str
-    """What a reader is told that the code prints."""
+    """The output that the page shows."""
 
 
 def blocks(text: str, language: str) -> Iterator[Block]:
@@ -39,8 +39,8 @@ def blocks(text: str, language: str) -> Iterator[Block]:
 
 
 def printed(block: Block, names: dict[str, Any], source: str) -> str:
-    """Run a block of Python, which finds and leaves `names`, and return what it prints."""
-    # A traceback shows the line of the page, and a docstring may hold `await`.
+    """Run a block of Python with the globals `names`, and return what it prints."""
+    # So that a traceback shows the line of the page; examples in docstrings can `await`.
     code = compile(
         "\n" * (block.line - 1) + block.code,
         source,
@@ -53,6 +53,31 @@ def printed(block: Block, names: dict[str, Any], source: str) -> str:
         if inspect.iscoroutine(result):
             asyncio.run(result)
     return out.getvalue()
+
+
+def code_words(text: str) -> list[str]:
+    """Return the words of a page that are between backticks."""
+    return [word for code in re.findall(r"`([^`\n]+)`", text) for word in code.split()]
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def tree(text: str, root: str) -> list[str]:
+    """Return the files of the tree that a page draws of the folder `root`, as paths."""
+    drawn = text.partition(f"\n{root}/\n")[2].partition("\n```")[0]
+    folders: list[str] = []
+    files = []
+    for line in drawn.splitlines():
+        name = line.split()[0]
+        depth = (len(line) - len(line.lstrip())) // 2 - 1
+        folders[depth:] = [name] if name.endswith("/") else []
+        if not name.endswith("/"):
+            files.append(f"{root}/{''.join(folders)}{name}")
+    return files
 
 
 def account(gateway: LocalGateway) -> dict[str, str]:

@@ -12,7 +12,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
-from langchain_cf_deepseek._routing import Routing
+from langchain_cf_deepseek.data.routings import Routing
 
 # Read when the module is loaded: the tests themselves run without the variables of the machine.
 _SETTINGS: dict[str, str | None] = {

@@ -22,7 +22,7 @@ from typing import Any, Self, TypeAlias
 import openai
 
 from langchain_cf_deepseek._http.library import http
-from langchain_cf_deepseek._routing import THIS_MACHINE
+from langchain_cf_deepseek.data.routings import LOOPBACK_MOUNTS
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
 
 _MAX_IDLE_SECONDS = 5.0
@@ -245,8 +245,7 @@ def http_settings() -> dict[str, Any]:
     direct: dict[str, None] = {}
     if _has_proxy():
         # A proxy cannot reach this machine: its own loopback address is another one.
-        hosts = (f"[{host}]" if ":" in host else host for host in THIS_MACHINE)
-        direct = dict.fromkeys(f"all://{host}" for host in hosts)
+        direct = dict.fromkeys(LOOPBACK_MOUNTS)
     # No cookies are needed, and one that is not ASCII would break every later request.
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return {"verify": _ssl_context(), "mounts": direct, "cookies": no_cookies}

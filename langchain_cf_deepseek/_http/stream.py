@@ -31,6 +31,9 @@ _STREAM_PREFIXES = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 _MAX_DRAIN_SECONDS = 1.0
 
+_MAX_QUEUE_SECONDS = 900.0
+"""DeepSeek itself ends a request that has been queued for ten minutes."""
+
 
 def read_completion(response: Any) -> dict[str, Any]:
     """Return the JSON of a response that is not a stream.
@@ -87,6 +90,7 @@ class StreamReader:
         self._events_after_done: list[bytes] = []
         self._chunk_timeout = chunk_timeout or None
         self._last_event: float | None = None
+        self._start_time = time.monotonic()
         if self._chunk_timeout:
             # The HTTP library reads it again when the body begins.
             timeouts = response.request.extensions.setdefault("timeout", {})
@@ -124,6 +128,7 @@ class StreamReader:
 
     def _parse_events(self, piece: bytes) -> Iterator[dict[str, Any]]:
         data = self._feed(piece)
+        self._check_for_stall(has_events=bool(data) or self._completion_pieces is not None)
         for index, event in enumerate(data):
             if event == DONE:
                 self._is_done = True
@@ -191,9 +196,7 @@ class StreamReader:
         if self._completion_pieces is not None:
             self._completion_pieces.append(piece)
             return []
-        events = self._decoder.feed(piece)
-        self._check_for_stall(has_events=bool(events))
-        return events
+        return self._decoder.feed(piece)
 
     def _parse_end(self) -> Iterator[dict[str, Any]]:
         if self._completion_pieces is not None:
@@ -224,12 +227,11 @@ class StreamReader:
         now = time.monotonic()
         if has_events:
             self._last_event = now
-        elif (
-            self._chunk_timeout
-            and self._last_event is not None
-            and now - self._last_event > self._chunk_timeout
-        ):
-            raise self._stalled(self._chunk_timeout)
+        elif self._chunk_timeout:
+            is_queued = self._last_event is None
+            limit = max(self._chunk_timeout, _MAX_QUEUE_SECONDS if is_queued else 0.0)
+            if now - (self._last_event or self._start_time) > limit:
+                raise self._stalled(limit)
 
     def _stalled(self, seconds: float | None) -> CFDeepSeekError:
         return build_error(

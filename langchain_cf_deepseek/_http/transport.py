@@ -31,8 +31,8 @@ from langchain_cf_deepseek._http.response_body import (
 from langchain_cf_deepseek._http.retries import RetryState
 from langchain_cf_deepseek._http.stream import StreamReader, read_completion
 from langchain_cf_deepseek._json import encode
-from langchain_cf_deepseek._routing import Routing
 from langchain_cf_deepseek._version import __version__
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.errors import CFDeepSeekError
 
 _HEADERS = {

@@ -1,6 +1,6 @@
 """The command line: `langchain-cf-deepseek chat`, `doctor` and `serve`.
 
-What a command needs is imported when it runs, so that `--help` costs next to nothing.
+A command imports what it needs when it runs, so that `--help` is quick.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import langchain_cf_deepseek
 from langchain_cf_deepseek.cli import chat, doctor, serve
-from langchain_cf_deepseek.cli.shared import FAILED, PROGRAM, WRONG_USAGE, UsageError, say
+from langchain_cf_deepseek.cli.shared import FAILED, PROGRAM, WRONG_USAGE, UsageError, write_error
 
-# What a shell reports of a program that a signal ended: 128 and the signal's number.
+# The exit status that shells give a program ended by a signal: 128 plus the signal's number.
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
 
@@ -24,23 +24,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: The arguments; `None` takes those of the process.
+        argv: The arguments; `None`: those of the process.
 
     Returns:
-        The exit status: 0, or 1 when a request failed, 2 when the command or its settings are
-        wrong, 130 after Ctrl-C, 141 when the reader of a pipe went away.
+        The exit status: 0, or 1 if a request failed, 2 if the command or its settings are wrong,
+        130 after Ctrl-C, 141 if the reader closed the pipe.
 
     Raises:
         SystemExit: After `--help` and `--version`, and for arguments that cannot be parsed.
     """
     arguments = _parser().parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A character that the terminal does not have must not end the answer.
+        # A character that the terminal cannot encode must not end the program.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = arguments.run(arguments)
     except UsageError as error:
-        say(str(error))
+        write_error(str(error))
         return WRONG_USAGE
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _discard_unflushed_output()
         return _PIPE_CLOSED
     except OSError as error:
-        say(f"{PROGRAM}: {error}")
+        write_error(f"{PROGRAM}: {error}")
         _discard_unflushed_output()
         return FAILED
     return status
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _discard_unflushed_output() -> None:
-    """Keep the interpreter from failing once more when it flushes at exit."""
+    """Keep the interpreter from failing again when it flushes at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

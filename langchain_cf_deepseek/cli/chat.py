@@ -1,4 +1,4 @@
-"""`langchain-cf-deepseek chat`: ask a question and print the answer as it comes."""
+"""`langchain-cf-deepseek chat`: ask a question and print the answer as it arrives."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from langchain_cf_deepseek.cli.shared import (
     add_routing,
     add_upstream,
     local_gateway,
-    say,
-    shown,
+    printable,
+    write_error,
 )
+from langchain_cf_deepseek.data.routings import DEFAULT_ROUTING, VARIABLES
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk
 
     from langchain_cf_deepseek import ChatCloudflareDeepSeek
 
-# Equal to the type in `chat_models.py`, whose import takes too long for `--help`.
+# Equal to the type in `chat_models.py`, whose import is too slow for `--help`.
 THINKING = ("enabled", "disabled")
 
 _TRY_LOCAL = (
-    f"To try it without an account, on a gateway of this machine: {PROGRAM} chat --local ..."
+    f"To try it without an account, with a gateway on this machine: {PROGRAM} chat --local ..."
 )
 
 
@@ -44,20 +45,19 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `chat` to the commands."""
     chat = commands.add_parser(
         "chat",
-        help="ask a question and print the answer as it comes",
+        help="ask a question and print the answer as it arrives",
         description=(
-            "Ask a question. Reasoning and answer go to standard output as they come, the "
-            "gateway's facts to standard error. Account, gateway and credentials are read from "
-            "CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_GATEWAY_ID, DEEPSEEK_API_KEY, CF_AIG_TOKEN and "
-            "CLOUDFLARE_API_TOKEN."
+            "Ask a question. Reasoning and answer are written to standard output as they arrive, "
+            "tokens and gateway metadata to standard error. Account, gateway and credentials are "
+            f"read from {', '.join(VARIABLES.values())}."
         ),
     )
     chat.add_argument("question", help="what to ask; - reads it from standard input")
     add_model(chat)
-    add_routing(chat, "provider-native, or CLOUDFLARE_AI_GATEWAY_ROUTING")
-    chat.add_argument("--thinking", choices=THINKING, help="whether it reasons (enabled)")
+    add_routing(chat, f"{DEFAULT_ROUTING}, or {VARIABLES['routing']}")
+    chat.add_argument("--thinking", choices=THINKING, help="whether the model reasons (enabled)")
     chat.add_argument(
-        "--effort", metavar="LEVEL", help="how much it reasons: low, high, max; none not at all"
+        "--effort", metavar="LEVEL", help="how much it reasons: low, high, max, or none"
     )
     chat.add_argument("--system", metavar="TEXT", help="instructions that precede the question")
     chat.add_argument("--json", action="store_true", help="print one JSON object instead of text")
@@ -68,52 +68,52 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _chat(arguments: argparse.Namespace) -> int:
     if arguments.upstream and not arguments.local:
-        msg = "--upstream needs --local: it is what stands behind the gateway of this machine."
+        msg = "--upstream needs --local: it answers behind the gateway on this machine."
         raise UsageError(msg)
     messages = _messages(arguments)
     with ExitStack() as opened:
         chunks = _model(arguments, opened).stream(messages)
         try:
-            answer = _summed(chunks if arguments.json else _printed(chunks))
+            answer = _sum_chunks(chunks if arguments.json else _print_chunks(chunks))
         except langchain_cf_deepseek.CFDeepSeekError as error:
-            # What a server wrote may be a page of HTML.
-            say(" ".join(str(error).split()))
+            # The text of a server can be a page of HTML.
+            write_error(" ".join(str(error).split()))
             return FAILED
     if arguments.json:
         _write_json(answer, local=arguments.local)
     else:
-        say(_facts(answer, _stand_in(arguments)))
+        write_error(_summary(answer, _simulation_note(arguments)))
     return OK
 
 
 def _messages(arguments: argparse.Namespace) -> list[tuple[str, str]]:
-    question = _standard_input() if arguments.question == "-" else _readable(arguments.question)
+    question = _read_input() if arguments.question == "-" else _valid_text(arguments.question)
     if not question.strip():
         msg = "The question is empty."
         raise UsageError(msg)
-    system = [("system", _readable(arguments.system))] if arguments.system else []
+    system = [("system", _valid_text(arguments.system))] if arguments.system else []
     return [*system, ("human", question)]
 
 
-def _standard_input() -> str:
+def _read_input() -> str:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")
     return sys.stdin.read()
 
 
-def _readable(argument: str) -> str:
-    # Bytes that are no text arrive as lone surrogates, which JSON over HTTP cannot carry.
+def _valid_text(argument: str) -> str:
+    # Bytes that are not UTF-8 are lone surrogates here, which JSON over HTTP cannot carry.
     return argument.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _model(arguments: argparse.Namespace, opened: ExitStack) -> ChatCloudflareDeepSeek:
-    """Build the model, and the gateway of this machine if it is asked for, into `opened`."""
-    # Both take too long for `--help`.
+    """Build the model, and the local gateway if requested; `opened` closes both."""
+    # Too slow for `--help`.
     from pydantic import ValidationError  # noqa: PLC0415
 
     from langchain_cf_deepseek._settings import first_validation_message  # noqa: PLC0415
 
-    # LC_OUTPUT_VERSION is for a program's messages; here the content is read as text.
+    # Whatever LC_OUTPUT_VERSION is, the content is printed as text.
     fields: dict[str, Any] = {"model": arguments.model, "output_version": "v0"}
     fields["thinking"] = arguments.thinking
     fields["reasoning_effort"] = arguments.effort
@@ -131,8 +131,8 @@ def _model(arguments: argparse.Namespace, opened: ExitStack) -> ChatCloudflareDe
     return opened.enter_context(model)
 
 
-def _printed(chunks: Iterable[AIMessageChunk]) -> Iterator[AIMessageChunk]:
-    """Hand on chunks, each printed as it comes."""
+def _print_chunks(chunks: Iterable[AIMessageChunk]) -> Iterator[AIMessageChunk]:
+    """Print each chunk, and yield it."""
     with _Transcript(sys.stdout) as transcript:
         for chunk in chunks:
             transcript.write("reasoning", chunk.additional_kwargs.get("reasoning_content", ""))
@@ -140,7 +140,7 @@ def _printed(chunks: Iterable[AIMessageChunk]) -> Iterator[AIMessageChunk]:
             yield chunk
 
 
-def _summed(chunks: Iterable[AIMessageChunk]) -> Any:
+def _sum_chunks(chunks: Iterable[AIMessageChunk]) -> Any:
     first, *others = chunks
     return first + others
 
@@ -151,7 +151,7 @@ _HEADINGS: dict[_Part, str] = {"reasoning": "[reasoning]\n", "answer": "[answer]
 
 
 class _Transcript:
-    """Reasoning and answer, told apart: dimmed on a terminal, under headings elsewhere."""
+    """Prints reasoning dimmed and the answer on a terminal, both under headings elsewhere."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -172,13 +172,13 @@ class _Transcript:
         self._put(self._closing() + ("" if self._ends_line else "\n"))
 
     def write(self, part: _Part, text: str) -> None:
-        """Write a piece of a part."""
+        """Write text of one part."""
         if not text:
             return
         if part != self._part:
             self._put(self._closing() + self._gap() + self._opening(part))
             self._part = part
-        self._put(shown(text, self._out))
+        self._put(printable(text, self._out))
         self._ends_line = text.endswith("\n")
 
     def _put(self, text: str) -> None:
@@ -213,23 +213,23 @@ def _write_json(answer: AIMessageChunk, *, local: bool) -> None:
     sys.stdout.flush()
 
 
-def _stand_in(arguments: argparse.Namespace) -> str:
-    """What a reader must know, so that nobody takes a pretend model for the real one."""
+def _simulation_note(arguments: argparse.Namespace) -> str:
+    """Return what tells a simulated model from the real one; `""` for the real one."""
     if not arguments.local:
         return ""
-    return f" (local gateway, {'upstream' if arguments.upstream else 'pretend'} model)"
+    return f" (local gateway, {'upstream' if arguments.upstream else 'simulated'} model)"
 
 
-def _facts(answer: AIMessageChunk, stand_in: str) -> str:
-    """Return one line on what served the answer, and at what expense."""
+def _summary(answer: AIMessageChunk, simulation_note: str) -> str:
+    """Return one line: the model, its tokens, and the gateway metadata."""
     gateway = answer.response_metadata["cloudflare_gateway"]
-    facts = [
-        f"{answer.response_metadata['model_name']}{stand_in}",
+    parts = [
+        f"{answer.response_metadata['model_name']}{simulation_note}",
         _tokens(answer),
         f"gateway cache: {gateway['cache_status']}" if "cache_status" in gateway else "",
         f"log id: {gateway['log_id']}" if "log_id" in gateway else "",
     ]
-    return " | ".join(filter(None, facts))
+    return " | ".join(filter(None, parts))
 
 
 def _tokens(answer: AIMessageChunk) -> str:

@@ -1,4 +1,4 @@
-"""`langchain-cf-deepseek doctor`: check a set-up, and say what to change."""
+"""`langchain-cf-deepseek doctor`: check a set-up, and print what to change."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ from langchain_cf_deepseek.cli.shared import (
     add_model,
     add_routing,
     local_gateway,
-    shown,
+    printable,
 )
+from langchain_cf_deepseek.data.routings import DEFAULT_ROUTING, VARIABLES
 
 if TYPE_CHECKING:
-    from langchain_cf_deepseek.doctor import Verdict
+    from langchain_cf_deepseek.doctor import CheckResult
 
-_WIDEST_OUTCOME = len("outcome")
+_OUTCOME_WIDTH = len("outcome")
 _GAP = "  "
-_LOCAL_GATEWAY_OK = "Everything works with the local gateway: fake credentials, simulated model."
+_ALL_OK = "All checks passed."
+_LOCAL_GATEWAY_OK = "All checks passed with the local gateway: fake credentials, simulated model."
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,12 +37,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "doctor",
         help="check settings, credentials, model, streaming and cache with a few small requests",
         description=(
-            "Check the set-up that the environment variables make, with at most four small "
-            "requests, and say of each failure the one thing to change. No credential is printed."
+            "Check the set-up in the environment variables with at most four small requests, and "
+            "print for each failure the one thing to change. No credential is printed."
         ),
     )
     add_model(doctor)
-    add_routing(doctor, "provider-native, or CLOUDFLARE_AI_GATEWAY_ROUTING")
+    add_routing(doctor, f"{DEFAULT_ROUTING}, or {VARIABLES['routing']}")
     doctor.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     add_local(doctor)
     doctor.set_defaults(run=_doctor)
@@ -53,36 +55,36 @@ def _doctor(arguments: argparse.Namespace) -> int:
         environment: Mapping[str, str] = os.environ
         if arguments.local:
             gateway = opened.enter_context(local_gateway())
-            environment = gateway.environment(arguments.routing or "provider-native")
-        verdicts = diagnose(environment, model=arguments.model, routing=arguments.routing)
-    is_well = all(verdict.outcome != "fail" for verdict in verdicts.values())
+            environment = gateway.environment(arguments.routing or DEFAULT_ROUTING)
+        results = diagnose(environment, model=arguments.model, routing=arguments.routing)
+    is_ok = all(result.outcome != "fail" for result in results.values())
     if arguments.json:
         record = {
-            "ok": is_well,
+            "ok": is_ok,
             "local_gateway": arguments.local,
-            "checks": {name: asdict(verdict) for name, verdict in verdicts.items()},
+            "checks": {name: asdict(result) for name, result in results.items()},
         }
         sys.stdout.write(json.dumps(record) + "\n")
     else:
-        for line in _report(verdicts, local=arguments.local):
-            sys.stdout.write(shown(line, sys.stdout) + "\n")
+        for line in _report(results, local=arguments.local):
+            sys.stdout.write(printable(line, sys.stdout) + "\n")
     sys.stdout.flush()
-    return OK if is_well else FAILED
+    return OK if is_ok else FAILED
 
 
-def _report(verdicts: Mapping[str, Verdict], *, local: bool) -> Iterator[str]:
-    """Yield a table of the checks, and what to change."""
-    width = max(map(len, verdicts))
+def _report(results: Mapping[str, CheckResult], *, local: bool) -> Iterator[str]:
+    """Yield the lines of a table of the checks, and what to change."""
+    width = max(map(len, results))
     yield _row(width, "check", "outcome", "found")
-    for name, verdict in verdicts.items():
-        first, *others = verdict.found.split("\n")
-        yield _row(width, name, verdict.outcome, first)
+    for name, result in results.items():
+        first, *others = result.found.split("\n")
+        yield _row(width, name, result.outcome, first)
         for other in others:
             yield _row(width, "", "", other)
     yield ""
-    changes = [f"{name}: {verdict.change}" for name, verdict in verdicts.items() if verdict.change]
-    yield from changes or [_LOCAL_GATEWAY_OK if local else "All is well."]
+    changes = [f"{name}: {result.change}" for name, result in results.items() if result.change]
+    yield from changes or [_LOCAL_GATEWAY_OK if local else _ALL_OK]
 
 
 def _row(width: int, name: str, outcome: str, found: str) -> str:
-    return _GAP.join([name.ljust(width), outcome.ljust(_WIDEST_OUTCOME), found])
+    return _GAP.join([name.ljust(width), outcome.ljust(_OUTCOME_WIDTH), found])

@@ -1,4 +1,4 @@
-"""What the commands share: exit statuses, options, the local gateway, and how they print."""
+"""What the commands share: exit statuses, options, the local gateway, and printing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 from urllib.parse import urlsplit
 
+from langchain_cf_deepseek.data.routings import ROUTINGS
+
 if TYPE_CHECKING:
-    from langchain_cf_deepseek._routing import Routing
     from langchain_cf_deepseek.local import LocalGateway
 
 PROGRAM = "langchain-cf-deepseek"
@@ -17,25 +18,24 @@ OK = 0
 FAILED = 1
 WRONG_USAGE = 2
 
-# Equal to the type in `_routing.py`, whose import takes too long for `--help`.
-ROUTINGS: tuple[Routing, ...] = ("provider-native", "unified", "compat")
-
 _INSTALL_LOCAL = 'pip install "langchain-cf-deepseek[local]"'
 
 
 class UsageError(Exception):
-    """The command cannot run as it was given; the text says what to change."""
+    """The arguments or settings of a command are wrong; the message says what to change."""
 
 
 def add_routing(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add `--routing`, whose default is described by `default`."""
-    parser.add_argument("--routing", choices=ROUTINGS, help=f"which door ({default})")
+    """Add `--routing`; `default` describes its default."""
+    parser.add_argument(
+        "--routing", choices=ROUTINGS, help=f"which Cloudflare endpoint ({default})"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add `--model`."""
     parser.add_argument(
-        "--model", default="deepseek-flash", metavar="NAME", help="which model (%(default)s)"
+        "--model", default="deepseek-flash", metavar="NAME", help="which model to use (%(default)s)"
     )
 
 
@@ -44,18 +44,18 @@ def add_local(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--local",
         action="store_true",
-        help="use a gateway on this machine with a pretend model: no account, no credentials",
+        help="use a gateway on this machine with a simulated model: no account, no credentials",
     )
 
 
 def add_upstream(parser: argparse.ArgumentParser, condition: str) -> None:
-    """Add `--upstream`, which holds under `condition`."""
+    """Add `--upstream`; `condition` says when it has an effect."""
     parser.add_argument(
         "--upstream",
         type=_url,
         metavar="URL",
         help=(
-            f"{condition}an OpenAI-compatible server that answers in place of the pretend model, "
+            f"{condition}an OpenAI-compatible server that answers in place of the simulated model, "
             "for example http://127.0.0.1:11434/v1 for Ollama"
         ),
     )
@@ -64,7 +64,7 @@ def add_upstream(parser: argparse.ArgumentParser, condition: str) -> None:
 def _url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = f"{text!r} is not a whole URL such as http://127.0.0.1:11434/v1"
+        msg = f"{text!r} is not a complete URL such as http://127.0.0.1:11434/v1"
         raise argparse.ArgumentTypeError(msg)
     if parts.path.rstrip("/").endswith("/chat/completions"):
         msg = "it must end before /chat/completions, which is added to it"
@@ -73,7 +73,11 @@ def _url(text: str) -> str:
 
 
 def local_gateway(**settings: Any) -> LocalGateway:
-    """Make a local gateway with `settings`, where its extra is installed."""
+    """Create a local gateway with `settings`.
+
+    Raises:
+        UsageError: The extra `local` is not installed.
+    """
     try:
         from langchain_cf_deepseek.local import LocalGateway  # noqa: PLC0415  # an extra
     except ImportError as error:
@@ -82,16 +86,16 @@ def local_gateway(**settings: Any) -> LocalGateway:
     return LocalGateway(**settings)
 
 
-# A model or a server must not steer the terminal with control characters.
-_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
+# A model or a server must not control the terminal.
+_CONTROL_CHARACTERS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")})
 
 
-def shown(text: str, out: TextIO) -> str:
-    """Return `text` as `out` may show it."""
-    return text.translate(_CONTROLS) if out.isatty() else text
+def printable(text: str, out: TextIO) -> str:
+    """Return `text` without control characters if `out` is a terminal."""
+    return text.translate(_CONTROL_CHARACTERS) if out.isatty() else text
 
 
-def say(text: str) -> None:
+def write_error(text: str) -> None:
     """Write lines to standard error."""
-    sys.stderr.write(shown(text, sys.stderr) + "\n")
+    sys.stderr.write(printable(text, sys.stderr) + "\n")
     sys.stderr.flush()

@@ -253,3 +253,79 @@ UNIFIED_PROFILES: dict[str, dict[str, Any]] = {
         "reasoning_effort_default": "high",
     },
 }
+
+SERVING: dict[str, dict[str, Any]] = {
+    "deepseek-flash": {
+        "served": "deepseek-flash",
+        "version": "DeepseekV41Flash",
+        "thinking": None,
+        "sold": True,
+        "prices": {
+            "deepseek": {
+                "cached": 0.003,
+                "prompt": 0.15,
+                "completion": 0.6,
+            },
+        },
+    },
+    "deepseek-v4-pro": {
+        "served": "deepseek-v4-pro",
+        "version": "DeepseekV4Pro",
+        "thinking": None,
+        "sold": True,
+        "prices": {
+            "deepseek": {
+                "cached": 0.022,
+                "prompt": 0.66,
+                "completion": 1.98,
+            },
+            "fireworks": {
+                "cached": 0.145,
+                "prompt": 1.74,
+                "completion": 3.48,
+            },
+        },
+    },
+    "deepseek-v4-flash": {
+        "served": "deepseek-flash",
+        "version": "DeepseekV41Flash",
+        "thinking": None,
+        "sold": True,
+        "prices": {},
+    },
+    "deepseek-v4-flash-vision-exp": {
+        "served": "deepseek-flash",
+        "version": "DeepseekV41Flash",
+        "thinking": None,
+        "sold": True,
+        "prices": {},
+    },
+    "deepseek-chat": {
+        "served": "deepseek-flash",
+        "version": "DeepseekV41Flash",
+        "thinking": False,
+        "sold": False,
+        "prices": {},
+    },
+    "deepseek-reasoner": {
+        "served": "deepseek-flash",
+        "version": "DeepseekV41Flash",
+        "thinking": True,
+        "sold": False,
+        "prices": {},
+    },
+    "@cf/deepseek-ai/deepseek-v4-flash-0731": {
+        "served": "@cf/deepseek-ai/deepseek-v4-flash-0731",
+        "version": "DeepseekV4Pro",
+        "thinking": None,
+        "sold": True,
+        "prices": {},
+    },
+    "@cf/deepseek-ai/deepseek-v4-pro-0813": {
+        "served": "@cf/deepseek-ai/deepseek-v4-pro-0813",
+        "version": "DeepseekV4Pro",
+        "thinking": None,
+        "sold": True,
+        "prices": {},
+    },
+}

@@ -1,7 +1,7 @@
-"""Writes `_profiles.py` anew: `python -m langchain_cf_deepseek.data.refresh`.
+"""Generates `_profiles.py`: `python -m langchain_cf_deepseek.data.refresh`.
 
-The public data are those of models.dev, in the copy that the package `langchain-deepseek` ships;
-what we know better stands in `profile_augmentations.toml`.
+It has a row for each entry of `profile_augmentations.toml`, which starts from the public data of
+models.dev, in the copy that the package `langchain-deepseek` ships.
 """
 
 import json
@@ -11,10 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-Profiles = dict[str, dict[str, Any]]
+_Table = dict[str, Any]
 
 AUGMENTATIONS = Path(__file__).with_name("profile_augmentations.toml")
 TARGET = Path(__file__).with_name("_profiles.py")
+
+_NO_PROFILE_KEYS = ("like", "serving", "unified")
 
 _HEADER = '''\
 """Model profiles, generated: do not edit.
@@ -30,54 +32,69 @@ SOURCE_VERSION = "{version}"
 '''
 
 
-def generated(public: Mapping[str, Mapping[str, Any]], source_version: str) -> str:
+def generate(
+    public: Mapping[str, Mapping[str, Any]], source_version: str, augmentations: str
+) -> str:
     """Return the text of `_profiles.py`.
 
     Args:
         public: Profiles by model, as `langchain_deepseek.data._profiles` has them.
         source_version: The version of that package.
+        augmentations: The text of `profile_augmentations.toml`.
     """
-    augmentations = tomllib.loads(AUGMENTATIONS.read_text(encoding="utf-8"))
-    profiles = _augmented(public, augmentations["overrides"])
-    unified = {
-        model: profiles[model] | changes for model, changes in augmentations["unified"].items()
-    }
+    defaults: _Table = {}
+    entries: _Table = {}
+    for key, value in tomllib.loads(augmentations)["overrides"].items():
+        (entries if isinstance(value, dict) else defaults)[key] = value
+    profiles: _Table = {}
+    unified: _Table = {}
+    serving: _Table = {}
+    for model, entry in entries.items():
+        serving[model] = _complete(entry["serving"], model, entries)
+        changes = {key: entry[key] for key in entry if key not in _NO_PROFILE_KEYS}
+        profiles[model] = {**public[entry.get("like", model)], **defaults, **changes}
+        if "unified" in entry:
+            unified[model] = profiles[model] | entry["unified"]
     return (
         _HEADER.format(version=source_version)
-        + _table("PROFILES", profiles)
-        + _table("UNIFIED_PROFILES", unified)
+        + _assignment("PROFILES", dict(sorted(profiles.items())))
+        + _assignment("UNIFIED_PROFILES", unified)
+        + _assignment("SERVING", serving)
     )
 
 
-def _augmented(public: Mapping[str, Mapping[str, Any]], overrides: dict[str, Any]) -> Profiles:
-    for_all = {key: value for key, value in overrides.items() if not isinstance(value, dict)}
-    by_model = {key: value for key, value in overrides.items() if isinstance(value, dict)}
-    profiles = {}
-    for model in [*public, *(by_model.keys() - public.keys())]:
-        changes = dict(by_model.get(model, {}))
-        base = public[changes.pop("like", model)]
-        profiles[model] = {**base, **for_all, **changes}
-    return dict(sorted(profiles.items()))
+def _complete(serving: _Table, model: str, entries: _Table) -> _Table:
+    """Return the `serving` of `model` with all of its keys."""
+    served = serving.get("served", model)
+    return {
+        "served": served,
+        "version": entries[served]["serving"]["version"],
+        "thinking": serving.get("thinking"),
+        "sold": serving.get("sold", True),
+        "prices": serving.get("prices", {}),
+    }
 
 
-def _table(name: str, profiles: Profiles) -> str:
-    lines = [f"\n{name}: dict[str, dict[str, Any]] = {{"]
-    for model, profile in profiles.items():
-        lines.append(f"    {_literal(model)}: {{")
-        lines += [f"        {_literal(key)}: {_literal(profile[key])}," for key in profile]
-        lines.append("    },")
-    return "\n".join([*lines, "}\n"])
+def _assignment(name: str, table: _Table) -> str:
+    return f"\n{name}: dict[str, dict[str, Any]] = {_literal(table)}\n"
 
 
-def _literal(value: Any) -> str:
-    return repr(value) if isinstance(value, bool | int) else json.dumps(value)
+def _literal(value: Any, indent: str = "") -> str:
+    if isinstance(value, dict) and value:
+        inner = indent + "    "
+        entries = [f"{inner}{_literal(key)}: {_literal(value[key], inner)},\n" for key in value]
+        return "{\n" + "".join(entries) + indent + "}"
+    return json.dumps(value) if isinstance(value, str | list) else repr(value)
 
 
 def main() -> None:
     """Write the file from the installed `langchain-deepseek`."""
     from langchain_deepseek.data._profiles import _PROFILES  # noqa: PLC0415 - its one home
 
-    TARGET.write_text(generated(_PROFILES, version("langchain-deepseek")), encoding="utf-8")
+    text = generate(
+        _PROFILES, version("langchain-deepseek"), AUGMENTATIONS.read_text(encoding="utf-8")
+    )
+    TARGET.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

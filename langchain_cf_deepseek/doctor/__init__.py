@@ -1,13 +1,13 @@
-"""The checks behind `langchain-cf-deepseek doctor`: does a set-up work, and if not, why.
+"""The checks behind `langchain-cf-deepseek doctor`: whether a set-up works, and if not, why.
 
-What a check costs, in requests. A request is some 25 tokens of prompt and at most 16 of answer,
-without thinking and without retries; one that is refused, or answered from the gateway's cache,
-costs nothing.
+How many requests each check sends. A request has about 25 prompt tokens and at most 16 completion
+tokens, without thinking and without retries; one that is rejected, or answered from the gateway's
+cache, costs nothing.
 
     settings      none
-    host          one, from which the checks up to `answer` read what they say, and `log` too
-    gateway       one with a token that is wrong on purpose, where a token is set: refused, or
-                  answered from the cache by a gateway that asks for no token
+    host          one, whose outcome the checks up to `answer`, and `log`, report on
+    gateway       one with a token that is wrong on purpose, if a token is set: rejected, or
+                  answered from the cache by a gateway that requires no token
     DeepSeek key  none
     model         none
     balance       none
@@ -16,8 +16,8 @@ costs nothing.
     cache         the first one again: answered from the cache, unless the check warns
     log           none
 
-Which answer means what is known to `_errors.rules`, and what then to do to the hint of the error.
-Here stands which check an error belongs to, and what the set-up has to do with it.
+`_errors.rules` decides which response is which error, and holds the hints. Decided here: which
+check an error belongs to.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from langchain_cf_deepseek._redaction import maskable_secrets, redact
-from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, Routing
+from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES, Routing
 from langchain_cf_deepseek.doctor import checks
+from langchain_cf_deepseek.doctor.result import CheckResult
 from langchain_cf_deepseek.doctor.settings import check_settings
 from langchain_cf_deepseek.doctor.setup import Setup
-from langchain_cf_deepseek.doctor.verdict import Verdict
 
-__all__ = ["Verdict", "diagnose"]
+__all__ = ["CheckResult", "diagnose"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class _Check:
     name: str
 
     needs: str | None
-    """The check without whose success this one is pointless."""
+    """The check that must succeed first."""
 
-    run: Callable[[Setup], Verdict]
+    run: Callable[[Setup], CheckResult]
 
 
 _CHECKS = (
@@ -62,34 +62,30 @@ _CHECKS = (
 
 def diagnose(
     environment: Mapping[str, str], *, model: str, routing: Routing | None = None
-) -> dict[str, Verdict]:
-    """Check a set-up; no credential is in what is returned.
+) -> dict[str, CheckResult]:
+    """Check a set-up; the results contain no credential.
 
     Args:
-        environment: The environment variables that make the set-up.
-        model: Which model to ask.
-        routing: Which door to take, instead of the one that `environment` names.
+        environment: The environment variables of the set-up.
+        model: The model to use.
+        routing: The routing to use, instead of the one in `environment`.
 
     Returns:
-        What each check comes to, by its name, in order.
+        The result of each check, by its name, in order.
     """
-    verdicts: dict[str, Verdict] = {}
-    # What is behind the failure or the skipping of a check.
+    results: dict[str, CheckResult] = {}
+    # The check whose failure made a check fail or be skipped.
     root_of: dict[str | None, str] = {}
     with ExitStack() as opened:
         setup = Setup(environment, model, routing, opened)
         for check in _CHECKS:
             root = root_of.get(check.needs)
-            verdict = (
-                Verdict("skipped", f"pointless before `{root}` is well")
-                if root
-                else check.run(setup)
-            )
-            if verdict.outcome in {"fail", "skipped"}:
+            result = CheckResult("skipped", f"`{root}` failed") if root else check.run(setup)
+            if result.outcome in {"fail", "skipped"}:
                 root_of[check.name] = root or check.name
-            verdicts[check.name] = verdict
+            results[check.name] = result
     credentials = maskable_secrets(setup.values[field] or "" for field in CREDENTIAL_VARIABLES)
     return {
-        name: Verdict(verdict.outcome, *redact([verdict.found, verdict.change], credentials))
-        for name, verdict in verdicts.items()
+        name: CheckResult(result.outcome, *redact([result.found, result.change], credentials))
+        for name, result in results.items()
     }

@@ -1,19 +1,24 @@
-"""The check of the settings: which are there, and whether a credential is in the wrong place.
+"""The check of the settings: which are set, and whether a credential is in the wrong variable.
 
-No value of a credential is shown, nor any part of one; nor one of an id that may be a credential.
+No part of a credential is shown, nor of an id that could be a credential.
 """
 
 import re
 from collections.abc import Iterator
-from typing import get_args
 
 from pydantic import ValidationError
 
-from langchain_cf_deepseek._routing import CREDENTIAL_VARIABLES, ID_FORMS, Routing, routing_of
-from langchain_cf_deepseek._settings import VARIABLES, first_validation_message
+from langchain_cf_deepseek._routing import routing_by_suffix
+from langchain_cf_deepseek._settings import first_validation_message
+from langchain_cf_deepseek.data.routings import (
+    CREDENTIAL_VARIABLES,
+    ID_PATTERNS,
+    ROUTINGS,
+    VARIABLES,
+)
 from langchain_cf_deepseek.doctor.reachability import address
+from langchain_cf_deepseek.doctor.result import CheckResult
 from langchain_cf_deepseek.doctor.setup import Setup
-from langchain_cf_deepseek.doctor.verdict import Verdict
 
 _KEY, _TOKEN = "a DeepSeek key", "a Cloudflare token"
 
@@ -24,68 +29,70 @@ _EXPECTED_VALUE = {
     "gateway_token": _TOKEN,
     "cloudflare_api_token": _TOKEN,
 }
-"""What belongs into a setting, by field."""
+"""What a setting must contain, by field."""
 
-_FORMS = (
+_CREDENTIAL_PATTERNS = (
     (re.compile(r"sk-[\w-]{20,}"), _KEY, _EXPECTED_VALUE.keys()),
     (re.compile(r"cf[au]t_[\w-]{20,}"), _TOKEN, _EXPECTED_VALUE.keys()),
-    # The older form of a token may be that of another provider's key too.
-    (re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[\w-]{40}"), _TOKEN, ID_FORMS.keys()),
+    # Older tokens look like the keys of other services, so they are recognised in ids only.
+    (re.compile(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[\w-]{40}"), _TOKEN, ID_PATTERNS.keys()),
 )
-"""What credentials look like, and the settings in which one is told by its looks."""
+"""Patterns of credentials, and the settings in which they are recognised."""
 
-_PLAIN = {**ID_FORMS, "routing": re.compile("|".join(get_args(Routing)))}
-"""The settings whose value is shown, and what it looks like."""
+_SHOWN = {**ID_PATTERNS, "routing": re.compile("|".join(ROUTINGS))}
+"""The settings whose value is shown if it matches the pattern."""
 
 
-def check_settings(setup: Setup) -> Verdict:
-    """Return which settings are there, and what they lack."""
+def check_settings(setup: Setup) -> CheckResult:
+    """Return which settings are set, and what is wrong with them."""
     shown = list(_lines(setup))
-    for change in _misplaced(setup):
-        return Verdict("fail", "\n".join(["something is in the wrong place", *shown]), change)
+    if change := next(_misplaced_values(setup), None):
+        return CheckResult("fail", "\n".join(["a value is in the wrong variable", *shown]), change)
     try:
         host = address(setup.llm.endpoint)
     except ValidationError as error:
-        found = "\n".join(["something is missing or malformed", *shown])
-        return Verdict("fail", found, first_validation_message(error))
-    return Verdict("ok", "\n".join([f"{setup.routing} through {host}", *shown]))
+        found = "\n".join(["a setting is missing or malformed", *shown])
+        return CheckResult("fail", found, first_validation_message(error))
+    return CheckResult("ok", "\n".join([f"{setup.routing} through {host}", *shown]))
 
 
 def _lines(setup: Setup) -> Iterator[str]:
     for field, variable in VARIABLES.items():
         value = setup.values[field]
         is_unused = field in CREDENTIAL_VARIABLES.keys() - setup.sent
-        if value and (form := _PLAIN.get(field)):
-            is_plain = form.fullmatch(value) and not _other(field, value)
-            yield f"{variable}: {value if is_plain else f'malformed ({len(value)} characters)'}"
+        if value and (pattern := _SHOWN.get(field)):
+            is_shown = pattern.fullmatch(value) and not _misplaced_kind(field, value)
+            yield f"{variable}: {value if is_shown else f'malformed ({len(value)} characters)'}"
         elif value:
             yield f"{variable}: set" + (f", not sent on {setup.routing}" if is_unused else "")
         elif field in _EXPECTED_VALUE and not is_unused:
             yield f"{variable}: not set"
 
 
-def _other(field: str, value: str) -> str | None:
-    """Return what a setting holds by its looks, if that belongs elsewhere."""
-    for form, what, fields in _FORMS:
-        if field in fields and what != _EXPECTED_VALUE[field] and form.fullmatch(value.strip()):
-            return what
+def _misplaced_kind(field: str, value: str) -> str | None:
+    """Return what kind of credential a setting contains, if it is one of another setting."""
+    for pattern, kind, fields in _CREDENTIAL_PATTERNS:
+        if field in fields and kind != _EXPECTED_VALUE[field] and pattern.fullmatch(value.strip()):
+            return kind
     return None
 
 
-def _misplaced(setup: Setup) -> Iterator[str]:
-    """Yield what to do about each value that belongs elsewhere."""
-    for field, belongs in _EXPECTED_VALUE.items():
+def _misplaced_values(setup: Setup) -> Iterator[str]:
+    """Yield what to change for each value in the wrong variable."""
+    for field, expected in _EXPECTED_VALUE.items():
         value = setup.values[field]
-        if value and field in ID_FORMS.keys() | setup.sent and (other := _other(field, value)):
-            yield f"Set {VARIABLES[field]} to {belongs}: it holds what looks like {other}."
+        is_used = field in ID_PATTERNS or field in setup.sent
+        if value and is_used and (kind := _misplaced_kind(field, value)):
+            yield f"Set {VARIABLES[field]} to {expected}: it contains what looks like {kind}."
     key, token = setup.values["api_key"], setup.values["gateway_token"]
     if key and key == token and "api_key" in setup.sent:
         yield (
-            f"Set DEEPSEEK_API_KEY to {_KEY} and CF_AIG_TOKEN to {_TOKEN}: both hold the same text."
+            f"Set DEEPSEEK_API_KEY to {_KEY} and CF_AIG_TOKEN to {_TOKEN}: both contain the same "
+            "text."
         )
-    other_routing = routing_of(setup.values["base_url"] or "")
-    if other_routing and setup.has_routing and other_routing != setup.routing:
+    other_routing = routing_by_suffix(setup.values["base_url"] or "")
+    if other_routing and setup.is_routing_known and other_routing != setup.routing:
         yield (
-            f"Set CLOUDFLARE_AI_GATEWAY_BASE_URL to an address of routing {setup.routing!r}: it "
-            f"ends like one of {other_routing!r}."
+            f"Set CLOUDFLARE_AI_GATEWAY_BASE_URL to a URL of routing {setup.routing!r}: it ends "
+            f"like one of {other_routing!r}."
         )

@@ -1,8 +1,8 @@
-"""A gateway on this machine: Cloudflare AI Gateway and DeepSeek over real HTTP, without an account.
+"""A local gateway: Cloudflare AI Gateway and DeepSeek over real HTTP, without an account.
 
-It is for trying out and for tests, not for production: it listens on 127.0.0.1 only, and its
-credentials are pretended. Requests are checked and answers are shaped by DeepSeek's own library;
-what the model says is pretended too, unless a real one is put behind it as `upstream`.
+It is for experiments and tests, not for production: it listens on 127.0.0.1 only and accepts fake
+credentials. DeepSeek's own library validates requests and builds responses; the model is simulated,
+unless a real one is configured as `upstream`.
 
 Example:
     ```python
@@ -32,6 +32,7 @@ Example:
     ```
 """
 
+from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.auto_router import AutoRouter
 from langchain_cf_deepseek.local.cloudflare.dlp import DlpProfile
@@ -42,7 +43,7 @@ from langchain_cf_deepseek.local.cloudflare.retries import Retries
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, SpendLimit
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
-from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import FAILURES, Failure
 from langchain_cf_deepseek.local.faults.specification import (
     Fault,
@@ -88,4 +89,4 @@ __all__ = [
     "workers_ai_error",
 ]
 
-ToolCall = ScriptedCall  # Its earlier name: LangChain has another class of that name.
+ToolCall = ScriptedCall  # Its earlier name, which LangChain's own class has too.

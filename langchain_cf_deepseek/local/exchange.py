@@ -1,4 +1,4 @@
-"""What passes through the gateway: a call on the way in, an answer on the way out."""
+"""One call through the gateway: the request it receives and the response it returns."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Literal
 
-Routing = Literal["provider-native", "unified", "compat"]
-"""The three doors: `/deepseek` and `/compat` on the gateway host, `/ai/v1` on the REST host."""
+from langchain_cf_deepseek.data.routings import Routing
 
 RoutePath = Routing | Literal["universal"]
-"""Those, and the older one that takes several requests at once."""
+"""Those, and the older endpoint that accepts several requests in one."""
 
 Origin = Literal["provider", "unreachable", "gateway"]
-"""Whose answer it is: the provider's, the gateway's because it got none, or the gateway's own."""
+"""The source of a response: the provider, the gateway because the provider did not respond, or the
+gateway itself."""
 
 Stream = AsyncGenerator[bytes, None]
 
 EVENT_STREAM = "text/event-stream"
 
 DEEPSEEK_ERROR_TYPE = "application/octet-stream"
-"""The content type under which DeepSeek often sends its errors."""
+"""The content type with which DeepSeek often sends its errors."""
 
 
 @dataclass(frozen=True)
 class RecordedRequest:
-    """One request as it arrived."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -37,12 +38,12 @@ class RecordedRequest:
     headers: dict[str, str]
     """Names in lower case; the values of a repeated header are joined with `, `."""
     body: Any
-    """The parsed JSON, or None when there was none."""
+    """The parsed JSON, or None if the body is not JSON."""
 
 
 @dataclass
-class Answer:
-    """One HTTP answer, its body whole or as a stream of pieces."""
+class GatewayResponse:
+    """One HTTP response, its body whole or as a stream of pieces."""
 
     status: int
     body: bytes | Stream
@@ -52,16 +53,16 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """Ends a call with an answer of its own."""
+    """Ends a call with an error response."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
+    def __init__(self, response: GatewayResponse) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 @dataclass
 class Call:
-    """One request on its way through the gateway."""
+    """One request while the gateway handles it."""
 
     request: RecordedRequest
     raw: bytes
@@ -72,112 +73,117 @@ class Call:
     endpoint: str
     """What follows the base URL, `chat/completions` for instance."""
     reset: Callable[[], Awaitable[None]]
-    """Breaks the TCP connection of this call."""
+    """Resets the TCP connection of this call."""
     beta: bool = False
-    """Whether it came by DeepSeek's `/beta` path."""
+    """Whether the request was sent to DeepSeek's `/beta` path."""
     log_id: str = ""
-    """The id of the log entry, whether or not the caller is told."""
+    """The id of the log entry, whether or not the response has it in a header."""
     model: str = ""
-    """The model as the provider knows it, without the gateway's prefix."""
+    """The provider's name of the model, without the gateway's prefix."""
     provider: str = ""
-    """Who serves the model, in Cloudflare's spelling, as soon as it is known."""
+    """The provider, in Cloudflare's spelling, as soon as it is known."""
     not_deepseek: bool = False
     """Whether the model is not DeepSeek's own: a route, a custom provider, Workers AI."""
-    billed: bool = False
-    """Whether Cloudflare pays the provider, because nobody brought a key."""
-    facts: dict[str, str] = field(default_factory=dict)
+    unified_billing: bool = False
+    """Whether Cloudflare pays the provider, because no provider key is stored."""
+    gateway_headers: dict[str, str] = field(default_factory=dict)
     """Response headers that the gateway adds."""
     replies: deque[Any] = field(default_factory=deque)
-    """The scripted replies that the pretend model has left."""
+    """The scripted replies that the simulated model has not used yet."""
 
     @property
     def on_rest_host(self) -> bool:
-        """Whether the call came to the REST host, which has error bodies of its own."""
+        """Whether the REST host received the request; its error bodies differ."""
         return self.routing == "unified"
 
     def is_at(self, gateway_id: str) -> bool:
-        """Whether the call is for a gateway; one that names none is for `default`."""
+        """Whether the call is for a gateway; one without a gateway is for `default`."""
         return (self.gateway or "default") == gateway_id
 
     def rewrite(self, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        """Go on with another body, and with some headers changed."""
+        """Replace the body of the request, and some of its headers."""
         merged = {**self.request.headers, **(headers or {})}
         self.request = replace(self.request, body=body, headers=merged)
         self.raw = dump(body)
 
     def provider_body(self) -> bytes:
-        """The body for the provider: as received, but for the prefix of the model."""
+        """The body for the provider: as received, except that the model has no prefix."""
         body = self.request.body
         if not isinstance(body, dict) or body.get("model") == self.model:
             return self.raw
         return dump({**body, "model": self.model})
 
 
-CallNext = Callable[[], Awaitable[Answer]]
-Step = Callable[[Call, CallNext], Awaitable[Answer]]
-"""A step of a call: it answers itself, or lets the call proceed and hands on what comes back."""
+CallNext = Callable[[], Awaitable[GatewayResponse]]
+Step = Callable[[Call, CallNext], Awaitable[GatewayResponse]]
+"""A step of a call: it responds itself, or awaits the next step and returns that response."""
 
 
 def dump(payload: object) -> bytes:
     """Serialize to compact JSON, as the services do.
 
-    Half a surrogate pair, which JSON can spell but UTF-8 cannot, is left for the reader to refuse.
+    A lone surrogate, which JSON can spell but UTF-8 cannot, is kept for the reader to reject.
     """
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 
 
 def parse_json(raw: bytes | str) -> Any:
-    """Parse JSON; None stands for what is none."""
+    """Parse JSON; returns None for malformed JSON."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
         return None
 
 
-def json_answer(
+def json_response(
     status: int, payload: object, content_type: str | None = "application/json"
-) -> Answer:
-    """Make an answer with a JSON body."""
-    return Answer(status, dump(payload), content_type)
+) -> GatewayResponse:
+    """Build a response with a JSON body."""
+    return GatewayResponse(status, dump(payload), content_type)
 
 
-async def outcome(call_next: CallNext) -> Answer:
-    """Return what comes of a call, a refusal too."""
+async def response_or_refusal(call_next: CallNext) -> GatewayResponse:
+    """Return the response of the next step, also where it raises `RefusedError`."""
     try:
         return await call_next()
     except RefusedError as refused:
-        return refused.answer
+        return refused.response
+
+
+def should_fall_back(response: GatewayResponse) -> bool:
+    """Whether the next model or provider is tried: not where the gateway itself refused."""
+    return response.status >= HTTPStatus.BAD_REQUEST and response.origin != "gateway"
 
 
 async def first_success(
     call: Call,
-    tries: Sequence[Callable[[], Awaitable[Answer]]],
-    fails: Callable[[Answer], bool],
-) -> Answer:
-    """Try one after another until one does not fail; if all do, the last answer counts.
+    attempts: Sequence[Callable[[], Awaitable[GatewayResponse]]],
+    has_failed: Callable[[GatewayResponse], bool],
+) -> GatewayResponse:
+    """Make one attempt after another until one succeeds; if all fail, return the last response.
 
-    What the gateway would say about a try that failed is not said about the next one.
+    Gateway headers that a failed attempt added are dropped.
     """
-    facts = dict(call.facts)
-    for attempt in tries[:-1]:
-        answer = await attempt()
-        if not fails(answer):
-            return answer
-        if not isinstance(answer.body, bytes):
-            await answer.body.aclose()
-        call.facts = dict(facts)
-    return await tries[-1]()
+    gateway_headers = dict(call.gateway_headers)
+    for attempt in attempts[:-1]:
+        response = await attempt()
+        if not has_failed(response):
+            return response
+        if not isinstance(response.body, bytes):
+            await response.body.aclose()
+        call.gateway_headers = dict(gateway_headers)
+    return await attempts[-1]()
 
 
-async def replay(pieces: Sequence[bytes]) -> Stream:
+async def as_stream(pieces: Sequence[bytes]) -> Stream:
     """Send pieces as a stream."""
     for piece in pieces:
         yield piece
 
 
 async def read_body(body: bytes | Stream) -> list[bytes]:
-    """Wait for the whole of a body, and return its pieces."""
+    """Read a whole body, and return its pieces."""
     if isinstance(body, bytes):
         return [body]
     async with aclosing(body):

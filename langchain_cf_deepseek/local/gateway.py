@@ -1,4 +1,4 @@
-"""`LocalGateway`: the gateway as tests and the command line use it."""
+"""`LocalGateway`: the local gateway's public class."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_cf_deepseek.data.routings import API_PATH, PATHS, VARIABLES, Routing
+from langchain_cf_deepseek.local.application import GatewayApplication, Provider
 from langchain_cf_deepseek.local.cloudflare.admission import DEFAULT_ALIAS, Settings
-from langchain_cf_deepseek.local.cloudflare.endpoints import Gateway, Provider
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.deepseek.chat import DeepSeek, Passback, UsageChunk
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
-from langchain_cf_deepseek.local.exchange import RecordedRequest, Routing
+from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import failure
 from langchain_cf_deepseek.local.faults.specification import Fault
 from langchain_cf_deepseek.local.http.server import HOST, Server
@@ -25,24 +26,17 @@ if TYPE_CHECKING:
 
 ACCOUNT_ID = "0123456789abcdef0123456789abcdef"
 GATEWAY_ID = "local"
-# Pretended credentials, good for nothing but this gateway.
+# Fake credentials, which only this gateway accepts.
 GATEWAY_TOKEN = "local-gateway-token"  # noqa: S105
 API_KEY = "local-deepseek-key"
 CLOUDFLARE_API_TOKEN = "local-cloudflare-token"  # noqa: S105
-
-_PATHS: Mapping[Routing, str] = {
-    "provider-native": "/v1/{account}/{gateway}/deepseek",
-    "unified": "/client/v4/accounts/{account}/ai/v1",
-    "compat": "/v1/{account}/{gateway}/compat",
-}
 
 
 class LocalGateway:
     """Cloudflare AI Gateway and DeepSeek on this machine, over real HTTP.
 
-    It listens on 127.0.0.1 only, knows one account with fixed, pretended credentials, and is made
-    for trying out and for tests, not for production. Use it as a context manager, or call `start`
-    and `stop`.
+    It is for experiments and tests, not for production: it listens on 127.0.0.1 only, and has one
+    account with fake credentials. Use it as a context manager, or call `start` and `stop`.
 
     Example:
         ```python
@@ -74,34 +68,33 @@ class LocalGateway:
         log_delay: float = 0,
         rules: Rules | None = None,
     ) -> None:
-        """Set up a gateway; it serves from `start` on.
+        """Configure a gateway; `start` starts it.
 
         Args:
             port: The port to listen on, or 0 for any free one.
-            upstream: Base URL of an OpenAI-compatible server that answers instead of the
-                pretend model: everything before `/chat/completions`.
-            upstream_api_key: The upstream's key. Without it the caller's own key is passed on.
+            upstream: Base URL of an OpenAI-compatible server that replaces the simulated model:
+                everything before `/chat/completions`.
+            upstream_api_key: The upstream's key. Without it the caller's key is forwarded.
             account_id: The one account, 32 lower-case hexadecimal digits.
             gateway_id: The one gateway, besides `default`.
             gateway_token: What `cf-aig-authorization` must hold on the gateway host.
-            api_key: The DeepSeek key that is accepted.
+            api_key: The DeepSeek key that the gateway accepts.
             cloudflare_api_token: What `Authorization` must hold on the REST host.
             stored_key: Whether a DeepSeek key is stored in the gateway (BYOK), so that requests
-                need none; or the keys stored, by alias.
-            authenticated: Whether the gateway host asks for the gateway token.
-            models: The models served, by name. The first one answers routes that have no
-                steps of their own.
-            passback: Which models refuse earlier assistant turns without `reasoning_content`:
+                need none; or the stored keys by alias.
+            authenticated: Whether the gateway host requires the gateway token.
+            models: The models served, by name. The first one serves routes without steps.
+            passback: Which models reject earlier assistant turns without `reasoning_content`:
                 none, only V4 Pro, or all.
             keep_alive: How many `: keep-alive` comments precede the first chunk of a stream, and
-                how many blank lines a whole answer.
+                how many blank lines precede a response that is not streamed.
             usage_chunk: How the unified endpoint streams usage: `deepseek` puts it into the last
-                chunk with content, `catalogue` into a chunk of its own, as for the models that
+                chunk with content, `catalogue` into a separate chunk, as for the models that
                 Cloudflare resells. None means `catalogue` for `deepseek-v4-pro` without a stored
-                key, which Cloudflare resells, and `deepseek` for all others.
-            unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and its like.
-            log_delay: Seconds until a call that has ended can be seen in the logs.
-            rules: Limits, guardrails, DLP, routes, retries and the like; none without it.
+                key, which Cloudflare resells, and `deepseek` for all other models.
+            unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and similar headers.
+            log_delay: Seconds until a completed call is visible in the logs.
+            rules: Limits, guardrails, DLP, routes, retries and similar settings.
         """
         self.account_id = account_id
         self.gateway_id = gateway_id
@@ -121,7 +114,7 @@ class LocalGateway:
             provider = Upstream(upstream, upstream_api_key, api_key)
         self._provider = provider
         rules = rules or Rules()
-        self._gateway = Gateway(
+        self._application = GatewayApplication(
             Settings(
                 account_id=account_id,
                 gateway_id=gateway_id,
@@ -143,17 +136,17 @@ class LocalGateway:
         self._server: Server | None = None
 
     def start(self) -> Self:
-        """Listen. Returns when requests are answered."""
+        """Start the server; returns when it accepts requests."""
         if self._server is not None:
             msg = "The local gateway is running already."
             raise RuntimeError(msg)
-        server = Server(self._gateway.app, self._port, self._provider.aclose)
+        server = Server(self._application.app, self._port, self._provider.aclose)
         server.start()
         self._server = server
         return self
 
     def stop(self) -> None:
-        """Cut every connection and stop listening."""
+        """Close every connection and stop the server."""
         if self._server is not None:
             self._server.stop()
             self._server = None
@@ -178,30 +171,30 @@ class LocalGateway:
         return f"http://{HOST}:{self._server.port}"
 
     def base_url(self, routing: Routing = "provider-native") -> str:
-        """The base URL of one door: everything before `/chat/completions`."""
-        path = _PATHS[routing].format(account=self.account_id, gateway=self.gateway_id)
+        """The base URL of one routing: everything before `/chat/completions`."""
+        path = PATHS[routing].format(account_id=self.account_id, gateway_id=self.gateway_id)
         return self.url + path
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """Every request received, in order; the latest 10,000."""
-        return self._gateway.recorded()
+        """The latest 10,000 requests received, in order."""
+        return self._application.recorded_requests()
 
     @property
     def upstream_calls(self) -> int:
-        """How often the provider was asked: again and again where an attempt failed.
+        """How many requests the provider received, retries included.
 
-        Not for requests that were refused or answered from the cache.
+        Requests that the gateway refused or served from its cache do not count.
         """
-        return self._gateway.memory.enforcement.upstream_calls
+        return self._application.generation.rules.upstream_calls
 
     def chat_model(self, **kwargs: Any) -> ChatCloudflareDeepSeek:
-        """Make a chat model that talks to this gateway.
+        """Create a chat model that sends its requests to this gateway.
 
         Args:
-            **kwargs: Fields of `ChatCloudflareDeepSeek`, instead of the gateway's own.
+            **kwargs: Fields of `ChatCloudflareDeepSeek`; they override the gateway's.
         """
-        # The gateway itself does without the client.
+        # The gateway itself does not need the client.
         from langchain_cf_deepseek import ChatCloudflareDeepSeek  # noqa: PLC0415
 
         routing: Routing = kwargs.pop("routing", "provider-native")
@@ -216,10 +209,10 @@ class LocalGateway:
         return ChatCloudflareDeepSeek(**{**fields, **kwargs})
 
     def logs(self, **kwargs: Any) -> GatewayLogs:
-        """Make what reads this gateway's logs, and gives feedback on them (extra `logs`).
+        """Create a `GatewayLogs` for this gateway (extra `logs`).
 
         Args:
-            **kwargs: Fields of `GatewayLogs`, instead of the gateway's own.
+            **kwargs: Fields of `GatewayLogs`; they override the gateway's.
         """
         from langchain_cf_deepseek.logs import GatewayLogs  # noqa: PLC0415
 
@@ -227,24 +220,22 @@ class LocalGateway:
             "account_id": self.account_id,
             "gateway_id": self.gateway_id,
             "api_token": self.cloudflare_api_token,
-            "base_url": f"{self.url}/client/v4",
+            "base_url": self.url + API_PATH,
         }
         return GatewayLogs(**{**fields, **kwargs})
 
     def environment(self, routing: Routing = "provider-native") -> dict[str, str]:
-        """The environment variables that point the client at this gateway."""
-        names = {
-            "api_key": "DEEPSEEK_API_KEY",
-            "gateway_token": "CF_AIG_TOKEN",
-            "cloudflare_api_token": "CLOUDFLARE_API_TOKEN",
+        """The environment variables that point the client and `GatewayLogs` at this gateway."""
+        settings = {
+            "routing": routing,
+            "account_id": self.account_id,
+            "gateway_id": self.gateway_id,
+            "base_url": self.base_url(routing),
+            **self._credentials(routing),
+            "cloudflare_api_token": self.cloudflare_api_token,
         }
-        return {
-            "CLOUDFLARE_AI_GATEWAY_ROUTING": routing,
-            "CLOUDFLARE_ACCOUNT_ID": self.account_id,
-            "CLOUDFLARE_GATEWAY_ID": self.gateway_id,
-            "CLOUDFLARE_AI_GATEWAY_BASE_URL": self.base_url(routing),
-            **{names[field]: value for field, value in self._credentials(routing).items()},
-        }
+        variables = {VARIABLES[field]: value for field, value in settings.items()}
+        return {**variables, "CLOUDFLARE_BASE_URL": self.url + API_PATH}
 
     def _credentials(self, routing: Routing) -> dict[str, str]:
         if routing == "unified":
@@ -252,47 +243,48 @@ class LocalGateway:
         return {"api_key": self.api_key, "gateway_token": self.gateway_token}
 
     def reply(self, reply: Reply | None = None, /, **fields: Any) -> None:
-        """Script the next answer; several are given in order, then the pretend model goes on.
+        """Script the next reply of the simulated model; replies are used in order.
 
         Args:
-            reply: The answer.
-            **fields: The fields of a `Reply`, instead of one.
+            reply: The reply.
+            **fields: The fields of a `Reply`, as an alternative to `reply`.
 
         Raises:
-            TypeError: The gateway has an upstream, which says what it likes.
+            TypeError: The gateway has an upstream instead of the simulated model.
         """
         if isinstance(self._provider, Upstream):
-            msg = "Replies cannot be scripted: the upstream answers."
+            msg = "Replies cannot be scripted: the gateway has an upstream."
             raise TypeError(msg)
-        self._gateway.memory.replies.append(reply or Reply(**fields))
+        self._application.generation.replies.append(reply or Reply(**fields))
 
     def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:
-        """Order a fault.
+        """Request a fault for later requests.
 
         Args:
             fault: The fault.
-            **fields: The fields of a `Fault`, instead of one.
+            **fields: The fields of a `Fault`, as an alternative to `fault`.
         """
-        self._gateway.memory.faults.add(fault or Fault(**fields))
+        self._application.generation.faults.add(fault or Fault(**fields))
 
     def fail_next(self, name: str, *, times: int | None = 1) -> None:
-        """Order a failure that Cloudflare or DeepSeek is known for.
+        """Request a known failure of Cloudflare or DeepSeek.
 
         Args:
             name: One of `FAILURES`, `gateway-token` or `spend-limit` for instance.
-            times: How many requests it strikes; None strikes all.
+            times: How many requests fail; None means all.
 
         Raises:
-            ValueError: No failure is called so.
+            ValueError: No failure has that name.
         """
         self.fault(replace(failure(name), times=times))
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, faults, cached answers, logs and all that counts.
+        """Drop all requests, replies, faults, cached responses, logs and counts.
 
-        A call under way finds what was there when it came, and leaves nothing behind.
+        A request in flight is completed with the state from before the reset, and changes nothing
+        afterwards.
         """
-        self._gateway.reset()
+        self._application.reset()
 
 
 def _stored_keys(stored: bool | Mapping[str, str], api_key: str) -> Mapping[str, str]:

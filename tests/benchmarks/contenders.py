@@ -116,7 +116,7 @@ CONTENDERS = {
         "from langchain_cf_deepseek import ChatCloudflareDeepSeek",
     ),
     "least": Contender(
-        "least class",
+        "minimal class",
         "langchain_core",
         _least,
         "from langchain_core.language_models.chat_models import BaseChatModel\n"

@@ -1,4 +1,4 @@
-"""The picture of the README: a few of the rows as bars."""
+"""The plot of `docs/speed.md`: a few of the rows as bars."""
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module

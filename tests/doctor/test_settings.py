@@ -1,10 +1,10 @@
-"""Settings that make no model: nothing is sent."""
+"""Settings with which no model can be created: nothing is sent."""
 
 import pytest
 
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import API_TOKEN, KEY, TOKEN, stopped
+from tests.doctor.expected_output import API_TOKEN, KEY, TOKEN, failing_report
 
 NO_CREDENTIAL = (
     "routing 'provider-native' needs a credential: set `api_key` (DEEPSEEK_API_KEY) to a DeepSeek "
@@ -17,7 +17,7 @@ NO_CREDENTIAL = (
     [
         pytest.param(
             {"CLOUDFLARE_GATEWAY_ID": "prod", "DEEPSEEK_API_KEY": KEY},
-            "something is missing or malformed\n"
+            "a setting is missing or malformed\n"
             "CLOUDFLARE_ACCOUNT_ID: not set\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: set\n"
@@ -32,7 +32,7 @@ NO_CREDENTIAL = (
                 "CF_AIG_TOKEN": TOKEN,
                 "CLOUDFLARE_API_TOKEN": API_TOKEN,
             },
-            "something is missing or malformed\n"
+            "a setting is missing or malformed\n"
             "CLOUDFLARE_ACCOUNT_ID: malformed (32 characters)\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: not set\n"
@@ -44,7 +44,7 @@ NO_CREDENTIAL = (
         ),
         pytest.param(
             {"CLOUDFLARE_ACCOUNT_ID": ACCOUNT, "CLOUDFLARE_GATEWAY_ID": "prod"},
-            "something is missing or malformed\n"
+            "a setting is missing or malformed\n"
             f"CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: not set\n"
@@ -57,7 +57,7 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_AI_GATEWAY_ROUTING": KEY,
                 "CLOUDFLARE_AI_GATEWAY_BASE_URL": "http://127.0.0.1:9/v1/a/g/deepseek",
             },
-            "something is missing or malformed\n"
+            "a setting is missing or malformed\n"
             "CLOUDFLARE_AI_GATEWAY_ROUTING: malformed (35 characters)\n"
             "CLOUDFLARE_ACCOUNT_ID: not set\n"
             "CLOUDFLARE_GATEWAY_ID: not set\n"
@@ -74,12 +74,12 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_GATEWAY_ID": "prod",
                 "CF_AIG_TOKEN": TOKEN,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             "CLOUDFLARE_ACCOUNT_ID: malformed (35 characters)\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: not set\n"
             "CF_AIG_TOKEN: set",
-            "Set CLOUDFLARE_ACCOUNT_ID to the account's id: it holds what looks like a DeepSeek "
+            "Set CLOUDFLARE_ACCOUNT_ID to the account's id: it contains what looks like a DeepSeek "
             "key.",
             id="key as account id",
         ),
@@ -89,12 +89,12 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_GATEWAY_ID": API_TOKEN,
                 "CF_AIG_TOKEN": TOKEN,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             f"CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}\n"
             "CLOUDFLARE_GATEWAY_ID: malformed (40 characters)\n"
             "DEEPSEEK_API_KEY: not set\n"
             "CF_AIG_TOKEN: set",
-            "Set CLOUDFLARE_GATEWAY_ID to the gateway's name: it holds what looks like a "
+            "Set CLOUDFLARE_GATEWAY_ID to the gateway's name: it contains what looks like a "
             "Cloudflare token.",
             id="token as gateway id",
         ),
@@ -104,12 +104,13 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_GATEWAY_ID": "prod",
                 "DEEPSEEK_API_KEY": TOKEN,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             f"CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: set\n"
             "CF_AIG_TOKEN: not set",
-            "Set DEEPSEEK_API_KEY to a DeepSeek key: it holds what looks like a Cloudflare token.",
+            "Set DEEPSEEK_API_KEY to a DeepSeek key: it contains what looks like a Cloudflare "
+            "token.",
             id="token as key",
         ),
         pytest.param(
@@ -118,12 +119,12 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_GATEWAY_ID": "prod",
                 "CF_AIG_TOKEN": KEY,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             f"CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: not set\n"
             "CF_AIG_TOKEN: set",
-            "Set CF_AIG_TOKEN to a Cloudflare token: it holds what looks like a DeepSeek key.",
+            "Set CF_AIG_TOKEN to a Cloudflare token: it contains what looks like a DeepSeek key.",
             id="key as token",
         ),
         pytest.param(
@@ -133,13 +134,13 @@ NO_CREDENTIAL = (
                 "DEEPSEEK_API_KEY": API_TOKEN,
                 "CF_AIG_TOKEN": API_TOKEN,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             f"CLOUDFLARE_ACCOUNT_ID: {ACCOUNT}\n"
             "CLOUDFLARE_GATEWAY_ID: prod\n"
             "DEEPSEEK_API_KEY: set\n"
             "CF_AIG_TOKEN: set",
             "Set DEEPSEEK_API_KEY to a DeepSeek key and CF_AIG_TOKEN to a Cloudflare token: both "
-            "hold the same text.",
+            "contain the same text.",
             id="one token as both",
         ),
         pytest.param(
@@ -148,20 +149,20 @@ NO_CREDENTIAL = (
                 "CLOUDFLARE_AI_GATEWAY_BASE_URL": "http://127.0.0.1:9/v1/a/g/deepseek/",
                 "DEEPSEEK_API_KEY": KEY,
             },
-            "something is in the wrong place\n"
+            "a value is in the wrong variable\n"
             "CLOUDFLARE_AI_GATEWAY_ROUTING: compat\n"
             "CLOUDFLARE_ACCOUNT_ID: not set\n"
             "CLOUDFLARE_GATEWAY_ID: not set\n"
             "DEEPSEEK_API_KEY: set\n"
             "CF_AIG_TOKEN: not set\n"
             "CLOUDFLARE_AI_GATEWAY_BASE_URL: set",
-            "Set CLOUDFLARE_AI_GATEWAY_BASE_URL to an address of routing 'compat': it ends like "
-            "one of 'provider-native'.",
+            "Set CLOUDFLARE_AI_GATEWAY_BASE_URL to a URL of routing 'compat': it ends like one of "
+            "'provider-native'.",
             id="address of another routing",
         ),
     ],
 )
-def test_settings_that_make_no_model_stop_everything(
+def test_settings_that_no_model_accepts_skip_all_other_checks(
     variables: dict[str, str | None], shown: str, change: str, doctor: Doctor
 ) -> None:
-    assert doctor(variables) == (1, stopped("settings", shown, change, log=False))
+    assert doctor(variables) == (1, failing_report("settings", shown, change, log=False))

@@ -11,13 +11,13 @@ import pytest
 from langchain_cf_deepseek.local import LocalGateway, Routing, Rules
 
 AT_LOCAL = {"cf-aig-gateway-id": "local"}
-"""Says on the REST host which gateway a request is for."""
+"""The gateway of a request to the REST host."""
 
 QUESTION = {"role": "user", "content": "Why is the sky blue?"}
 
 
 class Caller:
-    """Asks one gateway over one HTTP client."""
+    """Sends requests to one gateway with one HTTP client."""
 
     def __init__(self, gateway: LocalGateway, http: httpx.Client) -> None:
         self.gateway = gateway
@@ -41,7 +41,7 @@ class Caller:
         headers: dict[str, str] | None = None,
         **fields: Any,
     ) -> httpx.Response:
-        """Ask the standard question, with some fields of the body and some headers changed."""
+        """Send the standard question, with changed fields of the body and headers."""
         model = "deepseek-flash" if routing == "provider-native" else "deepseek/deepseek-flash"
         sent = {**self.headers(routing), **(headers or {})}
         return self.http.post(
@@ -51,7 +51,7 @@ class Caller:
         )
 
     def stream(self, **kwargs: Any) -> list[dict[str, Any]]:
-        """Ask for a stream, which must be whole, and return its chunks."""
+        """Request a stream, which must be complete, and return its chunks."""
         return chunks(self.post(stream=True, **kwargs).text)
 
 
@@ -78,12 +78,12 @@ def ask(gw: LocalGateway, http: httpx.Client) -> Caller:
     return Caller(gw, http)
 
 
-Ruled = Callable[..., Caller]
+StartGateway = Callable[..., Caller]
 
 
 @pytest.fixture
-def ruled(http: httpx.Client) -> Iterator[Ruled]:
-    """Start a gateway with rules of its own, and ask it."""
+def start_gateway(http: httpx.Client) -> Iterator[StartGateway]:
+    """Start a gateway with its own rules."""
     with ExitStack() as running:
 
         def start(*, stored_key: Any = False, **rules: Any) -> Caller:
@@ -94,7 +94,7 @@ def ruled(http: httpx.Client) -> Iterator[Ruled]:
 
 
 def code_of(response: httpx.Response) -> tuple[int, int]:
-    """Read the status and the code of a refusal, from either host."""
+    """Return the status and the code of a refusal of either host."""
     body = response.json()
     faults = body["error"] if "error" in body else body["errors"]
     return response.status_code, faults[0]["code"]

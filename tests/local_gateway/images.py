@@ -1,4 +1,4 @@
-"""Three tiny pictures, as data URLs."""
+"""Three small images as data URLs."""
 
 import base64
 import struct

@@ -1,4 +1,4 @@
-"""Who is let in, in which order the checks come, and with which words they refuse."""
+"""Admission: which requests are refused, in which order of checks, and with which errors."""
 
 import re
 from typing import Any
@@ -48,7 +48,7 @@ def deepseek_error(message: str, type_: str = "invalid_request_error") -> dict[s
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_every_door_answers_with_its_own_credentials(ask: Caller, routing: Routing) -> None:
+def test_every_endpoint_responds_with_its_own_credentials(ask: Caller, routing: Routing) -> None:
     assert ask.post(routing=routing).status_code == 200
 
 
@@ -60,7 +60,7 @@ def test_every_door_answers_with_its_own_credentials(ask: Caller, routing: Routi
         "deepseek/beta/chat/completions",
     ],
 )
-def test_the_native_door_knows_all_spellings_of_the_path(ask: Caller, path: str) -> None:
+def test_the_native_endpoint_accepts_every_spelling_of_the_path(ask: Caller, path: str) -> None:
     gw = ask.gateway
     response = ask.http.post(
         f"{gw.url}/v1/{gw.account_id}/{gw.gateway_id}/{path}",
@@ -71,7 +71,7 @@ def test_the_native_door_knows_all_spellings_of_the_path(ask: Caller, path: str)
 
 
 @pytest.mark.parametrize("path", ["models", "v1/models"])
-def test_the_native_door_lists_the_current_models(ask: Caller, path: str) -> None:
+def test_the_native_endpoint_lists_the_current_models(ask: Caller, path: str) -> None:
     url = f"{ask.gateway.base_url('provider-native')}/{path}"
     response = ask.http.get(url, headers=ask.headers("provider-native"))
     assert response.json() == {
@@ -86,7 +86,7 @@ def test_the_native_door_lists_the_current_models(ask: Caller, path: str) -> Non
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "chat/completions", 405), ("POST", "files", 404)]
 )
-def test_deepseek_refuses_other_methods_and_paths_without_a_word(
+def test_deepseek_refuses_other_methods_and_paths_with_an_empty_body(
     ask: Caller, method: str, path: str, status: int
 ) -> None:
     url = f"{ask.gateway.base_url('provider-native')}/{path}"
@@ -98,7 +98,7 @@ def test_deepseek_refuses_other_methods_and_paths_without_a_word(
 @pytest.mark.parametrize(
     "token", [None, "Bearer wrong", "local-gateway-token", "Bearer local-deepseek-key"]
 )
-def test_the_gateway_host_wants_the_gateway_token(
+def test_the_gateway_host_requires_the_gateway_token(
     ask: Caller, routing: Routing, token: str | None
 ) -> None:
     response = (
@@ -112,7 +112,7 @@ def test_the_gateway_host_wants_the_gateway_token(
 
 
 @pytest.mark.parametrize("account", [OTHER_ACCOUNT, "0123456789ABCDEF0123456789ABCDEF", "me"])
-def test_another_account_looks_like_a_wrong_gateway_token(ask: Caller, account: str) -> None:
+def test_another_account_fails_like_a_wrong_gateway_token(ask: Caller, account: str) -> None:
     url = f"{ask.gateway.url}/v1/{account}/nowhere/deepseek/chat/completions"
     response = ask.http.post(url, headers=ask.headers("provider-native"), json={})
     assert (response.status_code, response.json()) == (
@@ -121,7 +121,7 @@ def test_another_account_looks_like_a_wrong_gateway_token(ask: Caller, account: 
     )
 
 
-def test_an_unknown_gateway_is_named_before_its_provider(ask: Caller) -> None:
+def test_an_unknown_gateway_is_refused_before_its_provider(ask: Caller) -> None:
     url = f"{ask.gateway.url}/v1/{ask.gateway.account_id}/nowhere/nobody/chat/completions"
     response = ask.http.post(url, headers=ask.headers("provider-native"), json={})
     message = "Please configure AI Gateway in the Cloudflare dashboard"
@@ -143,7 +143,7 @@ def test_an_unknown_provider_is_refused(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("body", [{"model": "deepseek-flash"}, {"model": 3}, {}, []])
-def test_compat_wants_a_provider_in_front_of_the_model(ask: Caller, body: Any) -> None:
+def test_compat_requires_a_provider_prefix(ask: Caller, body: Any) -> None:
     response = ask.post(body, routing="compat")
     assert (response.status_code, response.json()) == (
         400,
@@ -151,7 +151,7 @@ def test_compat_wants_a_provider_in_front_of_the_model(ask: Caller, body: Any) -
     )
 
 
-def test_compat_knows_no_other_vendor(ask: Caller) -> None:
+def test_compat_refuses_other_providers(ask: Caller) -> None:
     response = ask.post(routing="compat", model="openai/gpt-5", without=("authorization",))
     message = "Model not found: openai/gpt-5"
     assert (response.status_code, response.json()) == (400, gateway_error(2008, 400, message))
@@ -179,7 +179,7 @@ def test_no_deepseek_key_at_all_is_refused_in_plain_text(ask: Caller, routing: R
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
-def test_a_stored_key_stands_in_for_a_missing_one_but_not_for_a_wrong_one(
+def test_a_stored_key_replaces_a_missing_key_but_not_a_wrong_one(
     http: httpx.Client, routing: Routing
 ) -> None:
     with LocalGateway(stored_key=True) as gateway:
@@ -189,7 +189,7 @@ def test_a_stored_key_stands_in_for_a_missing_one_but_not_for_a_wrong_one(
         assert dummy.status_code == 401
 
 
-def test_an_open_gateway_asks_for_no_token(http: httpx.Client) -> None:
+def test_an_unauthenticated_gateway_requires_no_token(http: httpx.Client) -> None:
     with LocalGateway(authenticated=False) as gateway:
         ask = Caller(gateway, http)
         assert ask.post(without=("cf-aig-authorization",)).status_code == 200
@@ -197,7 +197,7 @@ def test_an_open_gateway_asks_for_no_token(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["", "accounts", f"accounts/{OTHER_ACCOUNT}/ai/v1/nothing"])
 @pytest.mark.parametrize("token", [None, "Bearer wrong", "Bearer local-deepseek-key"])
-def test_the_rest_host_checks_the_token_before_it_looks_at_the_path(
+def test_the_rest_host_checks_the_token_before_the_path(
     ask: Caller, path: str, token: str | None
 ) -> None:
     headers = {} if token is None else {"authorization": token}
@@ -230,7 +230,7 @@ def test_the_rest_host_has_no_route_to_anything_else(ask: Caller, method: str, p
 @pytest.mark.parametrize(
     "model", ["deepseek/deepseek-v9", "deepseek-flash", "openai/gpt-5", "dynamic/support"]
 )
-def test_the_rest_host_knows_only_its_catalogue(ask: Caller, model: str) -> None:
+def test_the_rest_host_serves_only_its_catalogue(ask: Caller, model: str) -> None:
     response = ask.post(routing="unified", model=model)
     assert (response.status_code, response.json()) == (
         404,
@@ -238,7 +238,7 @@ def test_the_rest_host_knows_only_its_catalogue(ask: Caller, model: str) -> None
     )
 
 
-def test_the_rest_host_wants_a_model(ask: Caller) -> None:
+def test_the_rest_host_requires_a_model(ask: Caller) -> None:
     response = ask.post({"messages": [QUESTION]}, routing="unified")
     message = "Model execution failed (User Input Error): field 'model' is missing"
     assert (response.status_code, response.json()) == (400, rest_error((7003, message)))
@@ -251,7 +251,7 @@ def test_the_rest_host_refuses_an_unknown_gateway(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("gateway_id", ["local", "default"])
-def test_the_rest_host_takes_a_gateway_by_header(ask: Caller, gateway_id: str) -> None:
+def test_the_rest_host_reads_the_gateway_from_a_header(ask: Caller, gateway_id: str) -> None:
     response = ask.post(routing="unified", headers={"cf-aig-gateway-id": gateway_id})
     assert response.status_code == 200
 
@@ -269,7 +269,7 @@ def test_a_model_that_cloudflare_does_not_sell_needs_a_stored_key(
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
 @pytest.mark.parametrize(
-    ("model", "served", "facts"),
+    ("model", "served", "gateway_headers"),
     [
         (
             "dynamic/support",
@@ -288,26 +288,26 @@ def test_a_model_that_cloudflare_does_not_sell_needs_a_stored_key(
         ("@cf/deepseek-ai/deepseek-v4-pro-0813", "@cf/deepseek-ai/deepseek-v4-pro-0813", {}),
     ],
 )
-def test_routes_and_other_hosts_are_answered_too(
-    ask: Caller, routing: Routing, model: str, served: str, facts: dict[str, str]
+def test_routes_and_other_providers_are_served_too(
+    ask: Caller, routing: Routing, model: str, served: str, gateway_headers: dict[str, str]
 ) -> None:
     response = ask.post(routing=routing, model=model, headers={"cf-aig-gateway-id": "local"})
-    told = {
+    received = {
         name: value
         for name, value in response.headers.items()
         if name.startswith(("cf-aig-model", "cf-aig-provider", "cf-aig-rout"))
     }
-    told.pop("cf-aig-routing-decision-id", None)
-    assert (response.json()["model"], told) == (served, facts)
+    received.pop("cf-aig-routing-decision-id", None)
+    assert (response.json()["model"], received) == (served, gateway_headers)
 
 
-def test_compat_takes_workers_ai_models_under_both_names(ask: Caller) -> None:
+def test_compat_accepts_workers_ai_models_under_both_names(ask: Caller) -> None:
     response = ask.post(routing="compat", model="workers-ai/@cf/deepseek-ai/r1")
     assert response.json()["model"] == "@cf/deepseek-ai/r1"
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_answers_carry_the_headers_of_the_gateway(ask: Caller, routing: Routing) -> None:
+def test_responses_have_the_headers_of_the_gateway(ask: Caller, routing: Routing) -> None:
     headers = ask.post(routing=routing, stream=True).headers
     log_id = headers["cf-aig-log-id"]
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-.{12}", log_id)
@@ -326,20 +326,20 @@ def test_log_ids_sort_by_time(ask: Caller) -> None:
     assert first[:13] <= ask.post().headers["cf-aig-log-id"][:13]
 
 
-def test_the_callers_event_id_is_echoed_and_a_log_id_comes_without_a_log_too(ask: Caller) -> None:
+def test_the_callers_event_id_is_echoed_and_a_log_id_is_sent_without_a_log_too(ask: Caller) -> None:
     headers = ask.post(headers={"cf-aig-event-id": "mine", "cf-aig-collect-log": "false"}).headers
     assert headers["cf-aig-event-id"] == "mine"
     assert "cf-aig-log-id" in headers
 
 
-def test_the_unified_door_can_keep_its_headers_to_itself(http: httpx.Client) -> None:
+def test_the_unified_endpoint_can_omit_its_headers(http: httpx.Client) -> None:
     with LocalGateway(unified_headers=False) as gateway:
         response = Caller(gateway, http).post(routing="unified")
         names = [name for name in response.headers if name.startswith("cf-")]
         assert names == ["cf-ray", "cf-aig-cache-status"]
 
 
-def test_every_request_is_recorded_as_it_arrived(ask: Caller) -> None:
+def test_every_request_is_recorded_as_received(ask: Caller) -> None:
     gw = ask.gateway
     path = "/v1/x/y/deepseek/chat/completions"
     ask.http.post(
@@ -357,6 +357,6 @@ def test_every_request_is_recorded_as_it_arrived(ask: Caller) -> None:
     assert second == RecordedRequest("GET", "/favicon.ico", "", second.headers, None)
 
 
-def test_outside_the_doors_there_is_nothing(ask: Caller) -> None:
+def test_other_paths_are_not_found(ask: Caller) -> None:
     response = ask.http.get(ask.gateway.url)
     assert (response.status_code, response.content) == (404, b"")

@@ -1,4 +1,4 @@
-"""How often and how long the gateway asks a provider that fails."""
+"""How often and how long the gateway retries a provider that fails."""
 
 import time
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from langchain_cf_deepseek.local.cloudflare.retries import Backoff
 from tests.local_gateway.conftest import (
     AT_LOCAL,
     Caller,
-    Ruled,
+    StartGateway,
     code_of,
     content_of,
     text_of,
@@ -19,7 +19,7 @@ from tests.local_gateway.test_admission import ROUTINGS
 
 BUSY = Fault(status=503, headers={"retry-after": "9"})
 THRICE = {"cf-aig-max-attempts": "3", "cf-aig-retry-delay": "1"}
-IMPATIENT = {"cf-aig-request-timeout": "200"}
+SHORT_TIMEOUT = {"cf-aig-request-timeout": "200"}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -33,7 +33,7 @@ IMPATIENT = {"cf-aig-request-timeout": "200"}
         gateway_error(2005, 400, "Failed to get response from provider"),
     ],
 )
-def test_a_failed_attempt_is_repeated_and_leaves_no_trace(
+def test_a_failed_attempt_is_retried_and_leaves_no_trace(
     ask: Caller, routing: Routing, fault: Fault, stream: bool
 ) -> None:
     ask.gateway.fault(fault)
@@ -45,7 +45,7 @@ def test_a_failed_attempt_is_repeated_and_leaves_no_trace(
     assert (len(ask.gateway.requests), ask.gateway.upstream_calls) == (1, 3)
 
 
-def test_after_the_last_attempt_the_failure_is_handed_on(ask: Caller) -> None:
+def test_the_failure_of_the_last_attempt_is_returned(ask: Caller) -> None:
     ask.gateway.fault(BUSY)
     ask.gateway.fault(status=500, body={"last": True}, times=2)
     answer = ask.post(headers=THRICE)
@@ -74,25 +74,29 @@ def test_there_are_one_to_five_attempts(ask: Caller, headers: dict[str, str], ca
 @pytest.mark.parametrize(
     "name", ["rate-limit", "spend-limit", "guardrail-prompt", "deepseek-balance", "deepseek-key"]
 )
-def test_a_refusal_is_not_repeated(ask: Caller, name: str) -> None:
+def test_a_refusal_is_not_retried(ask: Caller, name: str) -> None:
     ask.gateway.fail_next(name)
     assert ask.post(headers=THRICE).status_code >= 400
     assert ask.post().status_code == 200
 
 
-def test_what_deepseek_finds_wrong_with_a_request_is_not_repeated(ask: Caller) -> None:
+def test_a_request_that_deepseek_rejects_is_not_retried(ask: Caller) -> None:
     assert ask.post(headers=THRICE, temperature=9).status_code == 400
     assert ask.gateway.upstream_calls == 1
 
 
-def test_by_another_reading_it_is(ruled: Ruled) -> None:
-    ask = ruled(assumptions=Assumptions(retry_client_errors=True))
+def test_a_request_that_deepseek_rejects_is_retried_by_another_assumption(
+    start_gateway: StartGateway,
+) -> None:
+    ask = start_gateway(assumptions=Assumptions(retry_client_errors=True))
     assert ask.post(headers=THRICE, temperature=9).status_code == 400
     assert ask.gateway.upstream_calls == 3
 
 
-def test_a_gateway_may_try_again_by_itself_and_a_header_overrules_it(ruled: Ruled) -> None:
-    ask = ruled(retries=Retries(max_attempts=2, retry_delay_ms=1))
+def test_the_settings_of_a_gateway_can_retry_and_a_header_overrides_them(
+    start_gateway: StartGateway,
+) -> None:
+    ask = start_gateway(retries=Retries(max_attempts=2, retry_delay_ms=1))
     ask.gateway.fault(status=503, times=3)
     assert [
         ask.post(headers=headers).status_code for headers in ({"cf-aig-max-attempts": "1"}, {}, {})
@@ -101,17 +105,17 @@ def test_a_gateway_may_try_again_by_itself_and_a_header_overrules_it(ruled: Rule
 
 
 @pytest.mark.parametrize(
-    ("backoff", "pauses"),
+    ("backoff", "delays"),
     [
         ("constant", [0.2, 0.2, 0.2, 0.2]),
         ("linear", [0.2, 0.4, 0.6, 0.8]),
         ("exponential", [0.2, 0.4, 0.8, 1.6]),
     ],
 )
-def test_the_pause_grows_as_told(backoff: Backoff, pauses: list[float]) -> None:
+def test_the_delay_grows_by_the_backoff(backoff: Backoff, delays: list[float]) -> None:
     headers = {"cf-aig-retry-delay": "200", "cf-aig-backoff": backoff}
     plan = Retries().overridden_by(headers)
-    assert [plan.pause(failed) for failed in range(1, 5)] == pauses
+    assert [plan.delay(failed) for failed in range(1, 5)] == delays
 
 
 @pytest.mark.parametrize(
@@ -131,7 +135,7 @@ def test_the_pause_grows_as_told(backoff: Backoff, pauses: list[float]) -> None:
         ),
     ],
 )
-def test_headers_beat_the_settings_and_nonsense_does_not(
+def test_headers_override_the_settings_and_malformed_ones_do_not(
     headers: dict[str, str], plan: Retries
 ) -> None:
     assert Retries(4, 300, "linear", 50).overridden_by(headers) == plan
@@ -147,30 +151,30 @@ def test_the_gateway_pauses_between_attempts(ask: Caller) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("status", [400, 502, 504])
-def test_an_answer_that_does_not_begin_in_time_is_an_error(
-    ruled: Ruled, status: Literal[400, 502, 504], routing: Routing, stream: bool
+def test_a_response_that_does_not_start_in_time_is_an_error(
+    start_gateway: StartGateway, status: Literal[400, 502, 504], routing: Routing, stream: bool
 ) -> None:
-    ask = ruled(assumptions=Assumptions(timeout_status=status))
+    ask = start_gateway(assumptions=Assumptions(timeout_status=status))
     ask.gateway.fault(delay=10)
     began = time.monotonic()
-    answer = ask.post(routing=routing, headers=AT_LOCAL | IMPATIENT, stream=stream)
+    answer = ask.post(routing=routing, headers=AT_LOCAL | SHORT_TIMEOUT, stream=stream)
     assert 0.2 <= time.monotonic() - began < 10
     assert code_of(answer) == (status, 2005)
     assert ask.gateway.upstream_calls == 1
 
 
-def test_a_stream_that_stalls_before_its_first_byte_has_not_begun(ask: Caller) -> None:
+def test_a_stream_that_stalls_before_its_first_byte_has_not_started(ask: Caller) -> None:
     ask.gateway.fault(then="stall", after_chunks=0, seconds=10)
-    assert code_of(ask.post(headers=IMPATIENT, stream=True)) == (504, 2005)
+    assert code_of(ask.post(headers=SHORT_TIMEOUT, stream=True)) == (504, 2005)
 
 
-def test_once_a_stream_has_begun_it_takes_its_time(ask: Caller) -> None:
+def test_a_stream_that_has_started_has_no_time_limit(ask: Caller) -> None:
     ask.gateway.reply(content="one two three")
     ask.gateway.fault(then="stall", after_chunks=1, seconds=0.5)
-    assert content_of(ask.stream(headers=IMPATIENT)) == "one two three"
+    assert content_of(ask.stream(headers=SHORT_TIMEOUT)) == "one two three"
 
 
-def test_an_answer_in_time_is_whole(ask: Caller) -> None:
+def test_a_response_in_time_is_complete(ask: Caller) -> None:
     patient = {"cf-aig-request-timeout": "60000"}
     assert text_of(ask.post(headers=patient))
     assert content_of(ask.stream(headers=patient))
@@ -179,26 +183,26 @@ def test_an_answer_in_time_is_whole(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_late_attempt_is_repeated(ask: Caller, stream: bool) -> None:
+def test_a_late_attempt_is_retried(ask: Caller, stream: bool) -> None:
     ask.gateway.fault(delay=10)
-    answer = ask.post(headers=IMPATIENT | THRICE, stream=stream)
+    answer = ask.post(headers=SHORT_TIMEOUT | THRICE, stream=stream)
     assert answer.status_code == 200
     assert ask.gateway.upstream_calls == 2
 
 
-def test_the_last_of_several_attempts_may_take_its_time(ask: Caller) -> None:
+def test_the_last_of_several_attempts_has_no_time_limit(ask: Caller) -> None:
     ask.gateway.fault(delay=10)
     ask.gateway.fault(delay=0.4)
     two = {"cf-aig-max-attempts": "2", "cf-aig-retry-delay": "1"}
-    assert ask.post(headers=IMPATIENT | two).status_code == 200
+    assert ask.post(headers=SHORT_TIMEOUT | two).status_code == 200
 
 
-def test_a_failed_attempt_that_streams_is_let_go(ask: Caller) -> None:
+def test_the_stream_of_a_failed_attempt_is_closed(ask: Caller) -> None:
     ask.gateway.fault(status=500, body="data: {}\\n\\n", split=3)
     assert ask.post(headers=THRICE).status_code == 200
 
 
-def test_a_list_of_models_is_asked_for_again_too(ask: Caller) -> None:
+def test_a_list_of_models_is_retried_too(ask: Caller) -> None:
     ask.gateway.fault(status=500)
     headers: dict[str, Any] = ask.headers("provider-native") | THRICE
     assert ask.http.get(f"{ask.gateway.base_url()}/models", headers=headers).status_code == 200

@@ -1,4 +1,4 @@
-"""The Auto Router: what it chooses, why, and what it stays with."""
+"""The Auto Router: what it chooses, why, and for how long."""
 
 import re
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from langchain_cf_deepseek.local import AutoRouter
-from tests.local_gateway.conftest import Caller, Ruled, code_of
+from tests.local_gateway.conftest import Caller, StartGateway, code_of
 
 FLASH = "@cf/deepseek-ai/deepseek-v4-flash-0731"
 HOSTED_PRO = "@cf/deepseek-ai/deepseek-v4-pro-0813"
@@ -18,7 +18,7 @@ def choose(ask: Caller, **headers: str) -> httpx.Response:
     return ask.post(routing="unified", model="cloudflare/auto", headers=sent)
 
 
-def told(response: httpx.Response) -> tuple[str, str]:
+def choice_of(response: httpx.Response) -> tuple[str, str]:
     decision = response.headers["cf-aig-routing-decision-id"]
     assert re.fullmatch(r"[0-9a-f]{32}", decision)
     return (
@@ -47,7 +47,7 @@ def test_the_cheapest_of_the_allowed_models_is_chosen(
 ) -> None:
     response = choose(ask, **allowed)
     assert response.status_code == 200
-    assert told(response) == chosen
+    assert choice_of(response) == chosen
 
 
 @pytest.mark.parametrize(
@@ -58,29 +58,29 @@ def test_when_none_is_allowed_the_request_is_refused(ask: Caller, allowed: dict[
     assert code_of(choose(ask, **allowed)) == (400, 2008)
 
 
-def test_every_decision_has_an_id_of_its_own(ask: Caller) -> None:
+def test_every_decision_has_its_own_id(ask: Caller) -> None:
     ids = {choose(ask).headers["cf-aig-routing-decision-id"] for _ in range(2)}
     assert len(ids) == 2
 
 
 def test_a_turn_is_pinned_to_its_model(ask: Caller) -> None:
     narrow = {"allowed_models": PRO}
-    assert told(choose(ask, turn_id="t", **narrow)) == (PRO, "forced_by_candidate_pool")
-    assert told(choose(ask, turn_id="t")) == (PRO, "pinned_by_turn")
-    assert told(choose(ask, turn_id="other")) == (FLASH, "cost_optimal_within_pool")
+    assert choice_of(choose(ask, turn_id="t", **narrow)) == (PRO, "forced_by_candidate_pool")
+    assert choice_of(choose(ask, turn_id="t")) == (PRO, "pinned_by_turn")
+    assert choice_of(choose(ask, turn_id="other")) == (FLASH, "cost_optimal_within_pool")
     ask.gateway.reset()
-    assert told(choose(ask, turn_id="t")) == (FLASH, "cost_optimal_within_pool")
+    assert choice_of(choose(ask, turn_id="t")) == (FLASH, "cost_optimal_within_pool")
 
 
-def test_a_session_stays_with_its_model_unless_it_wants_no_affinity(ask: Caller) -> None:
+def test_a_session_keeps_its_model_unless_affinity_is_off(ask: Caller) -> None:
     choose(ask, session_id="s", allowed_models=PRO)
-    assert told(choose(ask, session_id="s")) == (PRO, "cost_optimal_within_pool")
+    assert choice_of(choose(ask, session_id="s")) == (PRO, "cost_optimal_within_pool")
     free = choose(ask, session_id="s", no_session_affinity="true")
-    assert told(free) == (FLASH, "cost_optimal_within_pool")
+    assert choice_of(free) == (FLASH, "cost_optimal_within_pool")
     elsewhere = choose(ask, session_id="s", allowed_providers="workers-ai")
-    assert told(elsewhere) == (FLASH, "cost_optimal_within_pool")
+    assert choice_of(elsewhere) == (FLASH, "cost_optimal_within_pool")
 
 
-def test_candidates_and_the_reason_can_be_given(ruled: Ruled) -> None:
-    ask = ruled(auto_router=AutoRouter([PRO], reason="fallback_router_timeout"))
-    assert told(choose(ask)) == (PRO, "fallback_router_timeout")
+def test_candidates_and_the_reason_can_be_given(start_gateway: StartGateway) -> None:
+    ask = start_gateway(auto_router=AutoRouter([PRO], reason="fallback_router_timeout"))
+    assert choice_of(choose(ask)) == (PRO, "fallback_router_timeout")

@@ -1,11 +1,11 @@
-"""The response cache: what is kept, for whom, and for how long."""
+"""The response cache: what is stored, under which key, and for how long."""
 
 import httpx
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway, Routing
 from langchain_cf_deepseek.local.cloudflare.cache import MAX_ENTRIES, Cache
-from langchain_cf_deepseek.local.exchange import Answer, Call, RecordedRequest
+from langchain_cf_deepseek.local.exchange import Call, GatewayResponse, RecordedRequest
 from tests.local_gateway.conftest import Caller, chunks, content_of
 
 HOUR = {"cf-aig-cache-ttl": "3600"}
@@ -35,13 +35,13 @@ def test_a_streamed_answer_is_replayed_as_a_stream(ask: Caller) -> None:
     assert ask.gateway.upstream_calls == 1
 
 
-def test_nothing_is_kept_unless_a_request_asks_for_it(ask: Caller) -> None:
+def test_nothing_is_cached_unless_a_request_asks_for_it(ask: Caller) -> None:
     assert [status(ask.post()) for _ in range(2)] == ["MISS", "MISS"]
     assert ask.gateway.upstream_calls == 2
 
 
 @pytest.mark.parametrize("ttl", ["0", "soon", "-60"])
-def test_a_ttl_of_nothing_keeps_nothing(ask: Caller, ttl: str) -> None:
+def test_a_ttl_of_zero_caches_nothing(ask: Caller, ttl: str) -> None:
     headers = {"cf-aig-cache-ttl": ttl}
     assert [status(ask.post(headers=headers)) for _ in range(2)] == ["MISS", "MISS"]
 
@@ -56,14 +56,14 @@ def test_another_body_key_or_endpoint_is_another_entry(ask: Caller, http: httpx.
         assert status(byok.post(headers=HOUR, without=("authorization",))) == "MISS"
 
 
-def test_a_callers_key_takes_the_place_of_the_computed_one(ask: Caller) -> None:
+def test_a_callers_key_replaces_the_computed_one(ask: Caller) -> None:
     key = {"cf-aig-cache-key": "mine"}
     assert status(ask.post(headers=key)) == "MISS"
     assert status(ask.post(headers=key, temperature=0.5)) == "HIT"
     assert status(ask.post(headers={"cf-aig-cache-key": "other"})) == "MISS"
 
 
-def test_skipping_the_cache_neither_reads_nor_keeps(ask: Caller) -> None:
+def test_skipping_the_cache_neither_reads_nor_stores(ask: Caller) -> None:
     skip = {**HOUR, "cf-aig-skip-cache": "true"}
     assert [status(ask.post(headers=headers)) for headers in (skip, HOUR, skip, HOUR)] == [
         "MISS",
@@ -73,7 +73,7 @@ def test_skipping_the_cache_neither_reads_nor_keeps(ask: Caller) -> None:
     ]
 
 
-def test_errors_and_broken_streams_are_not_kept(ask: Caller) -> None:
+def test_errors_and_broken_streams_are_not_cached(ask: Caller) -> None:
     assert ask.post(headers=HOUR, temperature=9).status_code == 400
     assert ask.post(headers=HOUR, temperature=9).headers["cf-aig-cache-status"] == "MISS"
     ask.gateway.fault(then="cut", after_chunks=2)
@@ -81,7 +81,7 @@ def test_errors_and_broken_streams_are_not_kept(ask: Caller) -> None:
     assert status(ask.post(headers=HOUR, stream=True)) == "MISS"
 
 
-def test_an_error_of_the_provider_is_not_kept(ask: Caller) -> None:
+def test_an_error_of_the_provider_is_not_cached(ask: Caller) -> None:
     ask.gateway.fault(status=503)
     assert ask.post(headers=HOUR).status_code == 503
     assert status(ask.post(headers=HOUR)) == "MISS"
@@ -104,7 +104,7 @@ def test_reset_empties_the_cache(ask: Caller) -> None:
 
 
 async def _nothing_to_break() -> None:
-    """Stand in for a connection."""
+    """Replace the reset of a connection."""
 
 
 def _call(key: str, ttl: str | None) -> Call:
@@ -116,11 +116,11 @@ def _call(key: str, ttl: str | None) -> Call:
 async def _asked(cache: Cache, key: str, ttl: str | None = "60") -> str:
     call = _call(key, ttl)
 
-    async def provide() -> Answer:
-        return Answer(200, b"{}")
+    async def provide() -> GatewayResponse:
+        return GatewayResponse(200, b"{}")
 
     await cache.step(call, provide)
-    return call.facts["cf-aig-cache-status"]
+    return call.gateway_headers["cf-aig-cache-status"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_an_entry_lives_as_long_as_asked_but_at_least_a_minute(
     assert await _asked(cache, "k", ttl) == "MISS"
 
 
-async def test_the_oldest_entries_make_room() -> None:
+async def test_the_oldest_entries_are_dropped() -> None:
     cache = Cache()
     for number in range(MAX_ENTRIES + 1):
         await _asked(cache, str(number))

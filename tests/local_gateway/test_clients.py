@@ -1,4 +1,4 @@
-"""Other people's clients: the plain `openai` SDK, `ChatDeepSeek`, and an agent on top of it."""
+"""Other clients: the plain `openai` SDK, `ChatDeepSeek`, and an agent on top of it."""
 
 import gc
 import json
@@ -38,7 +38,7 @@ def model_name(routing: Routing) -> str:
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_the_openai_client_works_at_every_door(gw: LocalGateway, routing: Routing) -> None:
+def test_the_openai_client_works_on_every_routing(gw: LocalGateway, routing: Routing) -> None:
     gw.reply(content="one two", reasoning="hm")
     gw.reply(content="one two", reasoning="hm")
     with openai.OpenAI(**arguments(gw, routing)) as client:
@@ -133,7 +133,7 @@ def chat_deepseek(gw: LocalGateway) -> ChatDeepSeek:
     return ChatDeepSeek(**deepseek_arguments(gw))
 
 
-def test_an_agent_asks_its_tools_and_answers(chat_deepseek: ChatDeepSeek) -> None:
+def test_an_agent_calls_its_tools_and_answers(chat_deepseek: ChatDeepSeek) -> None:
     agent = create_agent(chat_deepseek, [get_weather, add, multiply])
     answer = agent.invoke(asked("The weather in Rome and Oslo?"))["messages"][-1]
     assert answer.content == (
@@ -148,7 +148,7 @@ def test_an_agent_takes_one_step_after_another(chat_deepseek: ChatDeepSeek) -> N
     assert answer.content == "add: 5\nmultiply: 20"
 
 
-def test_an_agent_fills_in_its_answer_format(chat_deepseek: ChatDeepSeek) -> None:
+def test_an_agent_fills_in_its_response_format(chat_deepseek: ChatDeepSeek) -> None:
     agent = create_agent(chat_deepseek, [get_weather], response_format=ToolStrategy(WeatherReport))
     report = agent.invoke(asked("What is the weather in Rome?"))["structured_response"]
     assert report == WeatherReport(city="Rome", degrees=22)
@@ -165,13 +165,13 @@ def test_json_mode_follows_the_schema_in_the_prompt(chat_deepseek: ChatDeepSeek)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 class TestChatDeepSeek(ChatModelIntegrationTests):
+    """LangChain's own tests, on LangChain's own DeepSeek client."""
+
     @pytest.fixture(autouse=True)
-    def _its_connections_end_here(self) -> Iterator[None]:
-        """Collect what it leaves open now, not in a later test where no event loop forgives it."""
+    def _close_connections(self) -> Iterator[None]:
+        """Collect open connections now, so that no later test fails with their warning."""
         yield
         gc.collect()
-
-    """LangChain's own tests, on LangChain's own DeepSeek client."""
 
     @pytest.fixture(autouse=True)
     def _at(self, gw: LocalGateway) -> None:

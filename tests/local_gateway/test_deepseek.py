@@ -1,4 +1,4 @@
-"""DeepSeek's part: its rules, its words, its chunks."""
+"""DeepSeek's chat API: its rules, its errors, its chunks."""
 
 import json
 from typing import Any
@@ -163,9 +163,7 @@ def test_a_prompt_beyond_the_context_is_refused(ask: Caller) -> None:
         ),
     ],
 )
-def test_a_body_that_is_no_request_is_refused_in_plain_text(
-    ask: Caller, content: bytes, text: str
-) -> None:
+def test_a_malformed_body_is_refused_in_plain_text(ask: Caller, content: bytes, text: str) -> None:
     response = ask.http.post(
         f"{ask.gateway.base_url()}/chat/completions",
         headers=ask.headers("provider-native"),
@@ -182,7 +180,7 @@ def test_a_body_that_is_no_request_is_refused_in_plain_text(
     ("routing", "model"),
     [("provider-native", "deepseek-flash"), ("compat", "deepseek/deepseek-flash")],
 )
-def test_half_a_surrogate_pair_is_refused(ask: Caller, routing: Routing, model: str) -> None:
+def test_a_lone_surrogate_is_refused(ask: Caller, routing: Routing, model: str) -> None:
     message = r'{"role":"user","content":"\ud83d"}'
     response = ask.http.post(
         f"{ask.gateway.base_url(routing)}/chat/completions",
@@ -202,7 +200,7 @@ def test_half_a_surrogate_pair_is_refused(ask: Caller, routing: Routing, model: 
         ("strict", "deepseek-flash", 400),
     ],
 )
-def test_missing_reasoning_is_refused_as_set_up(
+def test_missing_reasoning_is_refused_as_configured(
     http: httpx.Client, passback: Passback, model: str, status: int
 ) -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -216,7 +214,7 @@ def test_missing_reasoning_is_refused_as_set_up(
         assert ask.post(model=model, messages=messages).status_code == status
 
 
-def test_a_whole_answer_has_the_shape_of_deepseeks(ask: Caller) -> None:
+def test_a_completion_has_the_shape_of_deepseeks(ask: Caller) -> None:
     ask.gateway.reply(content="It scatters.", reasoning="Think first.", cached_tokens=128)
     body = ask.post().json()
     assert body == {
@@ -264,7 +262,7 @@ def test_a_stream_has_the_chunks_of_deepseeks(ask: Caller) -> None:
     assert [chunk["choices"][0]["finish_reason"] for chunk in streamed] == [None] * 4 + ["stop"]
 
 
-def test_usage_is_asked_for_in_every_chunk(ask: Caller) -> None:
+def test_usage_can_be_requested_in_every_chunk(ask: Caller) -> None:
     streamed = ask.stream(stream_options={"include_usage": True})
     assert [chunk["usage"] for chunk in streamed[:-1]] == [None] * (len(streamed) - 1)
     assert streamed[-1]["usage"]["total_tokens"] > 0
@@ -275,7 +273,7 @@ def test_usage_is_asked_for_in_every_chunk(ask: Caller) -> None:
 @pytest.mark.parametrize(
     "forced", [None, "required", {"type": "function", "function": {"name": "get_weather"}}]
 )
-def test_tool_calls_come_through_whole(ask: Caller, model: str, stream: bool, forced: Any) -> None:
+def test_tool_calls_are_sent_complete(ask: Caller, model: str, stream: bool, forced: Any) -> None:
     args: list[dict[str, Any]] = [{"city": "Zürich <1>", "n": [1, 2.5, None]}, {}]
     ask.gateway.reply(tool_calls=[ToolCall("get_weather", each) for each in args])
     fields: dict[str, Any] = {"model": model, "tools": [TOOL], "stream": stream, "thinking": OFF}
@@ -295,7 +293,7 @@ def test_tool_calls_come_through_whole(ask: Caller, model: str, stream: bool, fo
     assert [call["id"][:8] for call in calls] == ["call_00_", "call_01_"]
 
 
-def test_a_scripted_call_needs_no_tool_in_the_request(ask: Caller) -> None:
+def test_a_scripted_tool_call_needs_no_tool_in_the_request(ask: Caller) -> None:
     ask.gateway.reply(content="Let me see.", tool_calls=[ToolCall("f", {"x": 1})])
     message = message_of(ask.post())
     assert (message["content"], message["tool_calls"][0]["function"]) == (
@@ -321,7 +319,7 @@ def test_a_model_can_ignore_a_forced_choice(ask: Caller) -> None:
         ("deepseek-reasoner", OFF, True),
     ],
 )
-def test_reasoning_comes_only_while_thinking(
+def test_reasoning_is_sent_only_while_thinking(
     ask: Caller, model: str, thinking: dict[str, str] | None, thinks: bool
 ) -> None:
     ask.gateway.reply(content="Yes.", reasoning="Hm.")
@@ -331,12 +329,12 @@ def test_reasoning_comes_only_while_thinking(
     assert message_of(response) == (expected | {"reasoning_content": "Hm."} if thinks else expected)
 
 
-def test_an_alias_is_answered_under_the_served_name(ask: Caller) -> None:
+def test_an_alias_has_the_served_name_in_the_response(ask: Caller) -> None:
     assert ask.post(model="deepseek-v4-flash").json()["model"] == "deepseek-flash"
 
 
 @pytest.mark.parametrize("limit", [1, 3, 6])
-def test_max_tokens_cuts_reasoning_and_answer_alike(ask: Caller, limit: int) -> None:
+def test_max_tokens_truncates_reasoning_and_content_alike(ask: Caller, limit: int) -> None:
     ask.gateway.reply(content="four five six", reasoning="one two three")
     body = ask.post(max_tokens=limit).json()
     assert body["choices"][0]["finish_reason"] == "length"
@@ -348,7 +346,7 @@ def test_max_tokens_cuts_reasoning_and_answer_alike(ask: Caller, limit: int) -> 
     }
 
 
-def test_a_call_cut_by_the_limit_ends_in_broken_arguments(ask: Caller) -> None:
+def test_a_truncated_tool_call_has_malformed_arguments(ask: Caller) -> None:
     ask.gateway.reply(tool_calls=[ToolCall("get_weather", {"city": "a b c d e f g h"})])
     body = ask.post(tools=[TOOL], thinking=OFF, max_tokens=40).json()
     assert body["choices"][0]["finish_reason"] == "length"
@@ -426,7 +424,7 @@ def probabilities(message: dict[str, Any], part: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("top", [None, 0, 1, 20])
 @pytest.mark.parametrize("model", ["deepseek-flash", "deepseek-v4-pro"])
-def test_each_token_comes_with_its_probability_when_asked_for(
+def test_each_token_has_its_log_probability_when_requested(
     ask: Caller, model: str, top: int | None, stream: bool
 ) -> None:
     ask.gateway.reply(content="".join(SAID), reasoning="".join(THOUGHT))
@@ -448,7 +446,7 @@ def test_each_token_comes_with_its_probability_when_asked_for(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_probabilities_change_nothing_else(ask: Caller, stream: bool) -> None:
+def test_log_probabilities_change_nothing_else(ask: Caller, stream: bool) -> None:
     found = []
     for wanted in (False, True):
         ask.gateway.reply(
@@ -476,7 +474,7 @@ def test_a_refused_request_uses_up_no_reply(ask: Caller) -> None:
     assert message_of(ask.post())["content"] == "kept"
 
 
-def test_replies_are_given_in_order_and_forgotten_on_reset(ask: Caller) -> None:
+def test_replies_are_used_in_order_and_dropped_on_reset(ask: Caller) -> None:
     ask.gateway.reply(content="one")
     ask.gateway.reply(content="two")
     assert [message_of(ask.post())["content"] for _ in range(2)] == ["one", "two"]
@@ -501,16 +499,16 @@ def test_a_repeated_prefix_is_a_hit_of_the_context_cache(ask: Caller) -> None:
     assert hit() == 0
 
 
-def test_the_context_cache_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_context_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompt_cache, "MAX_BLOCKS", 2)
-    memory = prompt_cache.PromptMemory()
+    memory = prompt_cache.PromptCache()
     for letter in "abc":
         memory.cached_tokens(letter * 500, "")
     assert [memory.cached_tokens(letter * 500, "") for letter in "cba"] == [128, 128, 0]
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_keep_alives_precede_the_answer(http: httpx.Client, count: int) -> None:
+def test_keep_alives_precede_the_response(http: httpx.Client, count: int) -> None:
     with LocalGateway(keep_alive=count) as gateway:
         ask = Caller(gateway, http)
         streamed = ask.post(stream=True).text
@@ -521,7 +519,7 @@ def test_keep_alives_precede_the_answer(http: httpx.Client, count: int) -> None:
         assert unified.json()["gatewayMetadata"] == {"keySource": "Unified"}
 
 
-def test_flash_sees_images_and_pro_does_not(ask: Caller) -> None:
+def test_flash_reads_images_and_pro_does_not(ask: Caller) -> None:
     urls = (PNG, GIF, "https://example.com/a.png")
     pictures = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     parts = [{"type": "text", "text": "What is this?"}, *pictures]
@@ -560,7 +558,7 @@ class TestCatalogue:
         )
         assert streamed[-2]["choices"][0]["finish_reason"] == "stop"
 
-    def test_a_whole_answer_of_the_catalogue_names_its_host(self, ask: Caller) -> None:
+    def test_a_completion_of_the_catalogue_names_its_host(self, ask: Caller) -> None:
         body = ask.post(routing="unified", model="deepseek/deepseek-v4-pro").json()
         assert body["model"] == "accounts/fireworks/models/deepseek-v4-pro"
         assert body["gatewayMetadata"] == {"keySource": "Unified"}
@@ -572,7 +570,7 @@ class TestCatalogue:
             )
             assert self.form(streamed) == ("deepseek-v4-pro", 1, [False])
 
-    def test_the_form_can_be_chosen(self, http: httpx.Client) -> None:
+    def test_the_format_can_be_chosen(self, http: httpx.Client) -> None:
         with LocalGateway(usage_chunk="catalogue") as gateway:
             ask = Caller(gateway, http)
             gateway.reply(content="one", finish_reason="length")
@@ -586,7 +584,7 @@ class TestCatalogue:
             assert self.form(streamed) == ("deepseek-v4-pro", 1, [False])
 
 
-def test_a_long_answer_keeps_every_character(ask: Caller) -> None:
+def test_a_long_reply_keeps_every_character(ask: Caller) -> None:
     text = "Zürich, 世界 😀 e\u0301 <b>{|}</b>\n\n\ttab " * 200 + "end"
     ask.gateway.reply(content=text)
     assert content_of(ask.stream()) == text

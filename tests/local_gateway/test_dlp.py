@@ -1,4 +1,4 @@
-"""DLP: raw text searched both ways, findings in a header, streams held back and released."""
+"""DLP: raw text is searched both ways, findings are in a header, streams are buffered."""
 
 import json
 import time
@@ -11,7 +11,7 @@ from tests.local_gateway.conftest import (
     AT_LOCAL,
     QUESTION,
     Caller,
-    Ruled,
+    StartGateway,
     chunks,
     content_of,
     text_of,
@@ -46,9 +46,9 @@ def finding(check: str) -> dict[str, Any]:
 @pytest.mark.parametrize("status", [400, 424])
 @pytest.mark.parametrize("routing", ROUTINGS)
 def test_a_request_is_blocked_before_it_is_sent(
-    ruled: Ruled, routing: Routing, status: Literal[400, 424], stream: bool
+    start_gateway: StartGateway, routing: Routing, status: Literal[400, 424], stream: bool
 ) -> None:
-    ask = ruled(dlp=[DlpProfile([CARD])], assumptions=Assumptions(dlp_status=status))
+    ask = start_gateway(dlp=[DlpProfile([CARD])], assumptions=Assumptions(dlp_status=status))
     message = {**QUESTION, "content": f"My card is {CARD}."}
     refused = ask.post(routing=routing, messages=[message], headers=AT_LOCAL, stream=stream)
     body = (
@@ -66,10 +66,10 @@ def test_a_request_is_blocked_before_it_is_sent(
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_an_answer_is_blocked_whole_even_when_its_words_come_in_pieces(
-    ruled: Ruled, routing: Routing, stream: bool
+def test_a_response_is_blocked_even_when_its_words_are_split_between_chunks(
+    start_gateway: StartGateway, routing: Routing, stream: bool
 ) -> None:
-    ask = ruled(dlp=[DlpProfile([CARD], check="response")])
+    ask = start_gateway(dlp=[DlpProfile([CARD], check="response")])
     ask.gateway.reply(content=f"Your card is {CARD}.")
     refused = ask.post(routing=routing, headers=AT_LOCAL, stream=stream)
     body = (
@@ -84,14 +84,18 @@ def test_an_answer_is_blocked_whole_even_when_its_words_come_in_pieces(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_arguments_of_a_tool_call_are_searched(ruled: Ruled, stream: bool) -> None:
-    ask = ruled(dlp=[DlpProfile(["Paris, TX"], check="response")])
+def test_the_arguments_of_a_tool_call_are_searched(
+    start_gateway: StartGateway, stream: bool
+) -> None:
+    ask = start_gateway(dlp=[DlpProfile(["Paris, TX"], check="response")])
     ask.gateway.reply(tool_calls=[ToolCall("weather", {"city": "Paris, TX"})])
     assert ask.post(tools=[WEATHER], stream=stream).status_code == 400
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_flag_is_told_and_the_answer_comes_all_the_same(ruled: Ruled, stream: bool) -> None:
+def test_a_flag_is_reported_and_the_response_is_sent(
+    start_gateway: StartGateway, stream: bool
+) -> None:
     mine = DlpProfile(
         ["sky"],
         action="flag",
@@ -99,7 +103,7 @@ def test_a_flag_is_told_and_the_answer_comes_all_the_same(ruled: Ruled, stream: 
         entry_ids=["1", "2"],
         policy_ids=[],
     )
-    ask = ruled(dlp=[mine, DlpProfile(["unheard of"])])
+    ask = start_gateway(dlp=[mine, DlpProfile(["unheard of"])])
     ask.gateway.reply(content="The sky is blue.")
     answer = ask.post(stream=stream)
     text = content_of(chunks(answer.text)) if stream else text_of(answer)
@@ -115,14 +119,14 @@ def test_a_flag_is_told_and_the_answer_comes_all_the_same(ruled: Ruled, stream: 
 
 
 @pytest.mark.parametrize("check", ["request", "response", "both"])
-def test_nothing_found_is_nothing_told(ruled: Ruled, check: Any) -> None:
-    answer = ruled(dlp=[DlpProfile(["unheard of"], check=check)]).post()
+def test_without_findings_there_is_no_header(start_gateway: StartGateway, check: Any) -> None:
+    answer = start_gateway(dlp=[DlpProfile(["unheard of"], check=check)]).post()
     assert text_of(answer)
     assert "cf-aig-dlp" not in answer.headers
 
 
 def first_and_last_byte(ask: Caller) -> tuple[float, float]:
-    """Seconds until the first and the last byte of a stream that stalls for one in its middle."""
+    """Seconds until the first and the last byte of a stream that stalls for one second."""
     ask.gateway.fault(then="stall", after_chunks=2, seconds=1)
     began = time.monotonic()
     with ask.http.stream(
@@ -141,25 +145,27 @@ def first_and_last_byte(ask: Caller) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("check", ["response", "both"])
-def test_a_stream_is_held_back_until_it_is_complete(ruled: Ruled, check: Any) -> None:
-    first, _ = first_and_last_byte(ruled(dlp=[DlpProfile(["unheard of"], check=check)]))
+def test_a_stream_is_buffered_until_it_is_complete(start_gateway: StartGateway, check: Any) -> None:
+    first, _ = first_and_last_byte(start_gateway(dlp=[DlpProfile(["unheard of"], check=check)]))
     assert first >= 1
 
 
-def test_a_check_of_requests_holds_nothing_back(ruled: Ruled) -> None:
-    first, last = first_and_last_byte(ruled(dlp=[DlpProfile(["unheard of"], check="request")]))
+def test_a_check_of_requests_buffers_nothing(start_gateway: StartGateway) -> None:
+    first, last = first_and_last_byte(
+        start_gateway(dlp=[DlpProfile(["unheard of"], check="request")])
+    )
     assert last - first > 0.3
 
 
-def test_a_stream_of_other_events_is_searched_as_it_is(ruled: Ruled) -> None:
-    ask = ruled(dlp=[DlpProfile([CARD])])
+def test_a_stream_of_other_events_is_searched_unchanged(start_gateway: StartGateway) -> None:
+    ask = start_gateway(dlp=[DlpProfile([CARD])])
     for text in ("[1]", f'["{CARD}"]'):
         ask.gateway.fault(body=f"data: {text}\n\n", content_type="text/event-stream", split=4)
     assert [ask.post(stream=True).status_code for _ in range(2)] == [200, 400]
 
 
-def test_a_blocked_answer_is_not_kept_and_a_flagged_one_is(ruled: Ruled) -> None:
-    ask = ruled(dlp=[DlpProfile(["bad"], "response"), DlpProfile(["odd"], action="flag")])
+def test_a_blocked_response_is_not_cached_and_a_flagged_one_is(start_gateway: StartGateway) -> None:
+    ask = start_gateway(dlp=[DlpProfile(["bad"], "response"), DlpProfile(["odd"], action="flag")])
     kept = {"cf-aig-cache-ttl": "3600"}
     for word in ("bad", "odd", "never said"):
         ask.gateway.reply(content=word)
@@ -167,6 +173,6 @@ def test_a_blocked_answer_is_not_kept_and_a_flagged_one_is(ruled: Ruled) -> None
     assert [text_of(ask.post(headers=kept)) for _ in range(2)] == ["odd", "odd"]
 
 
-def test_a_policy_comes_before(ruled: Ruled) -> None:
-    ask = ruled(dlp=[DlpProfile(["sky"])], policies=[Policy(action="block")])
+def test_a_policy_is_checked_before_dlp(start_gateway: StartGateway) -> None:
+    ask = start_gateway(dlp=[DlpProfile(["sky"])], policies=[Policy(action="block")])
     assert ask.post().status_code == 403

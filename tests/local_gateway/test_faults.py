@@ -1,4 +1,4 @@
-"""Every fault, on streamed and on whole answers, as a plain HTTP client meets it."""
+"""Every fault, in streams and in responses in one piece, as a plain HTTP client receives it."""
 
 import json
 import time
@@ -45,7 +45,7 @@ def events(ask: Caller) -> list[str]:
         ),
     ],
 )
-def test_a_fault_can_be_the_whole_answer(
+def test_a_fault_can_replace_the_response(
     ask: Caller, stream: bool, fault: Fault, status: int, content_type: str | None, body: bytes
 ) -> None:
     ask.gateway.fault(fault)
@@ -145,7 +145,7 @@ def test_a_fault_can_be_the_whole_answer(
         ),
     ],
 )
-def test_every_error_body_of_cloudflare_and_deepseek_can_be_ordered(
+def test_every_error_body_of_cloudflare_and_deepseek_can_be_requested(
     ask: Caller, fault: Fault, status: int, body: dict[str, Any]
 ) -> None:
     ask.gateway.fault(fault)
@@ -154,7 +154,7 @@ def test_every_error_body_of_cloudflare_and_deepseek_can_be_ordered(
     assert "cf-aig-log-id" in response.headers
 
 
-def test_an_error_of_the_edge_carries_nothing_of_the_gateway(ask: Caller) -> None:
+def test_an_error_of_the_edge_has_no_headers_of_the_gateway(ask: Caller) -> None:
     ask.gateway.fault(edge_error())
     response = ask.post()
     assert (response.status_code, response.text) == (403, "error code: 1010")
@@ -171,7 +171,7 @@ def test_a_fault_sets_headers_and_the_content_type(ask: Caller) -> None:
     )
 
 
-def test_a_cut_stream_ends_cleanly_after_so_many_chunks(ask: Caller) -> None:
+def test_a_cut_stream_ends_cleanly_after_the_requested_chunks(ask: Caller) -> None:
     ask.gateway.fault(then="cut", after_chunks=3)
     received = events(ask)
     assert len(received) == 3
@@ -184,7 +184,7 @@ def test_a_stream_can_be_cut_before_its_done(ask: Caller) -> None:
     assert json.loads(events(ask)[-1].removeprefix("data: "))["choices"][0]["finish_reason"]
 
 
-def test_a_fault_behind_the_end_of_a_stream_does_nothing(ask: Caller) -> None:
+def test_a_fault_after_the_end_of_a_stream_has_no_effect(ask: Caller) -> None:
     ask.gateway.fault(then="cut", after_chunks=10_000)
     assert content_of(chunks(ask.post(stream=True).text))
 
@@ -220,7 +220,7 @@ def test_a_reset_breaks_the_connection_after_what_was_sent(ask: Caller, stream: 
     assert received.startswith(b"data: {" if stream else b'{"id":')
 
 
-def test_the_gateway_goes_on_after_a_reset(ask: Caller) -> None:
+def test_the_gateway_works_after_a_reset_connection(ask: Caller) -> None:
     ask.gateway.fault(then="reset")
     with pytest.raises(httpx.HTTPError):
         ask.post(stream=True)
@@ -250,7 +250,7 @@ def test_keep_alives_can_fill_the_middle_of_a_stream(ask: Caller) -> None:
     assert content_of(chunks("\n\n".join([*received, ""]))) == SCRIPTED["content"]
 
 
-def test_keep_alives_can_precede_a_whole_answer(ask: Caller) -> None:
+def test_keep_alives_can_precede_a_response_in_one_piece(ask: Caller) -> None:
     ask.gateway.fault(then="keep_alive", seconds=0.2)
     body = ask.post().text
     assert body.startswith("\n\n")
@@ -272,7 +272,7 @@ def test_an_error_can_end_a_stream(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_error_inside_an_answer_can_be_given(ask: Caller, stream: bool) -> None:
+def test_the_error_inside_a_response_can_be_chosen(ask: Caller, stream: bool) -> None:
     ask.gateway.fault(then="error_event", body={"error": "mine"}, after_chunks=0)
     response = ask.post(stream=stream)
     assert response.status_code == 200
@@ -288,14 +288,14 @@ def test_bad_json_replaces_one_event_and_the_rest_follows(ask: Caller) -> None:
     assert received[-1] == "data: [DONE]"
 
 
-def test_a_whole_answer_can_be_bad_json(ask: Caller) -> None:
+def test_a_response_in_one_piece_can_be_bad_json(ask: Caller) -> None:
     ask.gateway.fault(then="bad_json")
     with pytest.raises(json.JSONDecodeError):
         ask.post().json()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_finish_reason_can_be_exchanged(ask: Caller, stream: bool) -> None:
+def test_the_finish_reason_can_be_replaced(ask: Caller, stream: bool) -> None:
     ask.gateway.reply(**SCRIPTED)
     ask.gateway.fault(finish_reason="insufficient_system_resource")
     response = ask.post(stream=stream)
@@ -306,14 +306,14 @@ def test_the_finish_reason_can_be_exchanged(ask: Caller, stream: bool) -> None:
 
 
 @pytest.mark.parametrize("body", ["no json", "{no json}", '{"a":1}'])
-def test_a_finish_reason_does_nothing_to_a_body_without_one(ask: Caller, body: str) -> None:
+def test_a_finish_reason_does_not_change_a_body_without_one(ask: Caller, body: str) -> None:
     ask.gateway.fault(body=body, finish_reason="aborted")
     assert ask.post().text == body
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("size", [1, 7])
-def test_a_body_can_arrive_in_pieces_of_any_size(ask: Caller, stream: bool, size: int) -> None:
+def test_a_body_can_be_sent_in_pieces_of_any_size(ask: Caller, stream: bool, size: int) -> None:
     ask.gateway.reply(content="Grüße, 世界 😀")
     ask.gateway.fault(split=size)
     response = ask.post(stream=stream)
@@ -332,7 +332,7 @@ def test_a_given_event_stream_can_be_split_and_cut(ask: Caller) -> None:
     assert (response.content, response.headers["content-type"]) == (body, "text/event-stream")
 
 
-def test_a_fault_waits_before_the_first_byte(ask: Caller) -> None:
+def test_a_fault_delays_the_first_byte(ask: Caller) -> None:
     ask.gateway.fault(delay=0.2, status=504)
     began = time.monotonic()
     assert ask.post().status_code == 504
@@ -340,43 +340,62 @@ def test_a_fault_waits_before_the_first_byte(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_request_nobody_waits_for_any_more_takes_no_later_reply(
-    ask: Caller, stream: bool
-) -> None:
+def test_an_abandoned_request_uses_no_later_reply(ask: Caller, stream: bool) -> None:
     ask.gateway.fault(delay=0.4)
-    impatient = httpx.Client(timeout=0.1)
-    with impatient, pytest.raises(httpx.ReadTimeout):
-        Caller(ask.gateway, impatient).post(stream=stream)
+    short_client = httpx.Client(timeout=0.1)
+    with short_client, pytest.raises(httpx.ReadTimeout):
+        Caller(ask.gateway, short_client).post(stream=stream)
     ask.gateway.reply(**SCRIPTED)
     time.sleep(0.5)
     assert content_of(ask.stream()) == SCRIPTED["content"]
 
 
-def test_faults_strike_in_the_order_of_their_orders_and_as_often_as_ordered(ask: Caller) -> None:
+def test_faults_apply_in_the_order_and_as_often_as_requested(ask: Caller) -> None:
     ask.gateway.fault(status=500, times=2)
     ask.gateway.fault(status=503)
     assert [ask.post().status_code for _ in range(4)] == [500, 500, 503, 200]
 
 
-def test_a_fault_without_end_goes_on_until_reset(ask: Caller) -> None:
+def test_a_fault_without_end_applies_until_reset(ask: Caller) -> None:
     ask.gateway.fault(status=500, times=None)
     assert {ask.post().status_code for _ in range(5)} == {500}
     ask.gateway.reset()
     assert ask.post().status_code == 200
 
 
-def test_a_share_of_requests_is_struck_and_the_same_seed_strikes_the_same_ones(
+@pytest.mark.parametrize("endless", [{"times": None}, {"share": 1.0}])
+def test_a_delay_without_end_hides_no_other_fault(ask: Caller, endless: dict[str, Any]) -> None:
+    ask.gateway.fault(delay=0.1, **endless)
+    ask.gateway.fault(status=500, delay=0.1)
+    ask.gateway.fault(status=503)
+    statuses, seconds = [], []
+    for _ in range(3):
+        began = time.monotonic()
+        statuses.append(ask.post().status_code)
+        seconds.append(time.monotonic() - began)
+    assert statuses == [500, 503, 200]
+    assert seconds[0] >= 0.2
+    assert min(seconds) >= 0.1
+
+
+def test_a_delay_that_ends_applies_alone(ask: Caller) -> None:
+    ask.gateway.fault(delay=0.1)
+    ask.gateway.fault(status=503)
+    assert [ask.post().status_code for _ in range(2)] == [200, 503]
+
+
+def test_a_share_of_requests_fails_and_the_same_seed_selects_the_same_ones(
     ask: Caller,
 ) -> None:
-    def struck(seed: int) -> list[int]:
+    def statuses_with(seed: int) -> list[int]:
         ask.gateway.reset()
         ask.gateway.fault(status=503, share=0.3, seed=seed)
         return [ask.post().status_code for _ in range(100)]
 
-    first = struck(1)
+    first = statuses_with(1)
     assert 15 <= first.count(503) <= 45
-    assert struck(1) == first
-    assert struck(2) != first
+    assert statuses_with(1) == first
+    assert statuses_with(2) != first
 
 
 def test_a_refused_request_uses_up_no_fault(ask: Caller) -> None:
@@ -386,7 +405,7 @@ def test_a_refused_request_uses_up_no_fault(ask: Caller) -> None:
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_faults_strike_behind_every_door(ask: Caller, routing: Any) -> None:
+def test_faults_apply_on_every_routing(ask: Caller, routing: Any) -> None:
     ask.gateway.fault(then="bad_json")
     ask.gateway.fault(body=[1])
     ask.gateway.fault(status=500, body={"error": {}})
@@ -401,13 +420,13 @@ def test_keep_alives_do_not_count_as_chunks(http: httpx.Client) -> None:
         assert len(received) == 3
 
 
-@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n"])
+@pytest.mark.parametrize("end", ["\n\n", "\r\n\r\n", "\r\r"])
 def test_events_are_counted_however_an_upstream_sends_them(http: httpx.Client, end: str) -> None:
     pieces = [f'data: {{"n":{number}}}{end}' for number in range(4)]
     body = "".join([*pieces, "data: tail"])
-    with LocalGateway(authenticated=False, stored_key=True) as behind:
-        behind.fault(body=body, content_type="text/event-stream", split=5, times=2)
-        with LocalGateway(upstream=behind.base_url()) as front:
+    with LocalGateway(authenticated=False, stored_key=True) as upstream:
+        upstream.fault(body=body, content_type="text/event-stream", split=5, times=2)
+        with LocalGateway(upstream=upstream.base_url()) as front:
             front.fault(then="cut", after_chunks=2)
             front.fault(then="cut", after_chunks=20)
             answers = [Caller(front, http).post(stream=True).text for _ in range(2)]

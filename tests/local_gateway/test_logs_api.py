@@ -1,4 +1,4 @@
-"""The logs API, asked by Cloudflare's own Python SDK, sync and async, as it is."""
+"""The logs API, through Cloudflare's own Python SDK, sync and async."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ TOOLS = [{"type": "function", "function": WEATHER}]
 
 
 class SDK:
-    """The SDK's methods about logs, with the ids of one gateway."""
+    """The SDK's methods for logs, with the ids of one gateway."""
 
     def __init__(self, gateway: LocalGateway, *, is_async: bool = False) -> None:
         self.is_async = is_async
@@ -74,7 +74,7 @@ def sdk(gw: LocalGateway, request: pytest.FixtureRequest) -> SDK:
 
 @pytest.fixture
 def one(gw: LocalGateway) -> SDK:
-    """Where sync and async make no difference: what is asked is the gateway."""
+    """The sync SDK only, for tests of the gateway itself."""
     return SDK(gw)
 
 
@@ -82,11 +82,11 @@ def log_id(response: httpx.Response) -> str:
     return response.headers["cf-aig-log-id"]
 
 
-def facts(entry: Any, *names: str) -> dict[str, Any]:
+def fields_of(entry: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(entry, name) for name in names}
 
 
-def test_a_call_leaves_an_entry_with_all_that_the_sdk_knows_of(ask: Caller, sdk: SDK) -> None:
+def test_a_call_is_logged_with_every_field_of_the_sdk(ask: Caller, sdk: SDK) -> None:
     ask.gateway.reply(content="Rayleigh scattering.", cached_tokens=10)
     before = datetime.now(UTC)
     answer = ask.post(
@@ -106,7 +106,7 @@ def test_a_call_leaves_an_entry_with_all_that_the_sdk_knows_of(ask: Caller, sdk:
         "messages": [QUESTION],
         "thinking": {"type": "disabled"},
     }
-    # The SDK takes the tags for a string; Cloudflare sends an object.
+    # The SDK types the metadata as a string; Cloudflare sends an object.
     assert entry.to_dict(mode="python", warnings=False) == {
         "id": log_id(answer),
         "created_at": entry.created_at,
@@ -162,7 +162,7 @@ def test_a_call_leaves_an_entry_with_all_that_the_sdk_knows_of(ask: Caller, sdk:
         ("unified", "deepseek/deepseek-v4-pro", ("fireworks", "deepseek-v4-pro", True)),
     ],
 )
-def test_an_entry_names_who_served_and_has_the_price_of_that(
+def test_an_entry_has_the_provider_and_its_price(
     ask: Caller, one: SDK, routing: Routing, model: str, expected: tuple[str, str, bool]
 ) -> None:
     body = {"model": model, "messages": [QUESTION]}
@@ -174,7 +174,7 @@ def test_an_entry_names_who_served_and_has_the_price_of_that(
     if price is None:
         assert entry.cost == 0
     else:
-        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.answer
+        dollars = entry.tokens_in * price.prompt + entry.tokens_out * price.completion
         assert entry.cost == pytest.approx(dollars / 1_000_000)
 
 
@@ -192,7 +192,7 @@ def test_an_entry_names_who_served_and_has_the_price_of_that(
         ),
     ],
 )
-def test_a_callers_own_prices_take_the_place_of_the_list(
+def test_a_callers_own_prices_replace_the_price_list(
     ask: Caller, one: SDK, own: dict[str, float], dollars: Callable[[dict[str, int]], float]
 ) -> None:
     ask.gateway.reply(content="x", cached_tokens=10)
@@ -203,7 +203,7 @@ def test_a_callers_own_prices_take_the_place_of_the_list(
 
 
 @pytest.mark.parametrize("own", ["", "free", "[]", '{"total_cost":"much"}'])
-def test_prices_that_cannot_be_read_count_as_none(ask: Caller, one: SDK, own: str) -> None:
+def test_malformed_prices_are_ignored(ask: Caller, one: SDK, own: str) -> None:
     entry = one("get", log_id(ask.post(headers={"cf-aig-custom-cost": own})))
     assert entry.custom_cost is False
     assert entry.cost > 0
@@ -220,7 +220,7 @@ def test_prices_that_cannot_be_read_count_as_none(ask: Caller, one: SDK, own: st
         ("a=1", []),
     ],
 )
-def test_tags_are_kept_by_cloudflares_rules(
+def test_metadata_is_parsed_by_cloudflares_rules(
     ask: Caller, one: SDK, sent: str, kept: list[str]
 ) -> None:
     entry = one("get", log_id(ask.post(headers={"cf-aig-metadata": sent})))
@@ -247,29 +247,29 @@ def test_refused_calls_are_logged_too_and_cost_nothing(ask: Caller, sdk: SDK) ->
     ]
     for answer, (status, provider, model) in zip(refused, expected, strict=True):
         assert answer.status_code == status
-        logged = facts(sdk("get", log_id(answer)), *names)
+        logged = fields_of(sdk("get", log_id(answer)), *names)
         values = (status, False, 0, 0, 0, provider, model)
         assert logged == dict(zip(names, values, strict=True))
         assert sdk("response", log_id(answer)) == answer.json()
 
 
-def test_an_answer_from_the_cache_is_logged_and_costs_nothing(ask: Caller, one: SDK) -> None:
+def test_a_response_from_the_cache_is_logged_and_costs_nothing(ask: Caller, one: SDK) -> None:
     first, second = (ask.post(headers=HOUR) for _ in range(2))
     names = ("cached", "success", "cost", "tokens_in")
     bought = one("get", log_id(first))
     assert (bought.cached, bought.cost > 0, bought.tokens_in > 0) == (False, True, True)
-    found = facts(one("get", log_id(second)), *names)
+    found = fields_of(one("get", log_id(second)), *names)
     assert found == {"cached": True, "success": True, "cost": 0, "tokens_in": 0}
     assert one("response", log_id(second)) == first.json()
 
 
-def test_a_call_that_wants_no_log_leaves_none(ask: Caller, one: SDK) -> None:
+def test_a_call_without_logging_has_no_entry(ask: Caller, one: SDK) -> None:
     answer = ask.post(headers={"cf-aig-collect-log": "false"})
     assert "cf-aig-log-id" in answer.headers
     assert one("list") == []
 
 
-def test_a_log_without_its_bodies_keeps_all_else(ask: Caller, sdk: SDK) -> None:
+def test_a_log_without_its_bodies_has_everything_else(ask: Caller, sdk: SDK) -> None:
     answer = ask.post(headers={"cf-aig-collect-log-payload": "false"})
     entry = sdk("get", log_id(answer))
     assert entry.tokens_in == answer.json()["usage"]["prompt_tokens"]
@@ -278,14 +278,14 @@ def test_a_log_without_its_bodies_keeps_all_else(ask: Caller, sdk: SDK) -> None:
     assert sdk.refusal("response", log_id(answer)) == (404, [(7002, "Response not found")])
 
 
-def test_an_entry_shows_the_beginning_of_a_long_body(ask: Caller, one: SDK) -> None:
+def test_an_entry_has_the_start_of_a_long_body(ask: Caller, one: SDK) -> None:
     answer = ask.post(messages=[{"role": "user", "content": "x" * 9000}])
     entry = one("get", log_id(answer))
     assert entry.request_head == answer.request.content.decode()[:4096]
     assert (entry.request_size, entry.request_head_complete) == (len(answer.request.content), False)
 
 
-def test_the_unified_endpoint_logs_what_it_does_not_tell_the_id_of() -> None:
+def test_the_unified_endpoint_logs_calls_without_sending_the_id() -> None:
     with LocalGateway(unified_headers=False) as gateway:
         llm = gateway.chat_model(routing="unified", gateway_id=None, gateway={"event_id": "mine"})
         assert "log_id" not in llm.invoke("Hi").response_metadata["cloudflare_gateway"]
@@ -300,7 +300,7 @@ def calls_of(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_a_stream_is_logged_with_its_answer_put_together(
+def test_a_stream_is_logged_as_an_assembled_completion(
     ask: Caller, one: SDK, routing: Routing
 ) -> None:
     calls = [ToolCall("get_weather", {"city": "Rome"}), ToolCall("get_weather", {"city": "Oslo"})]
@@ -332,7 +332,7 @@ def test_a_stream_is_logged_with_its_answer_put_together(
         (Fault(then="bad_json", after_chunks=2), "one three"),
     ],
 )
-def test_a_broken_stream_is_logged_as_far_as_it_came(
+def test_a_broken_stream_is_logged_as_far_as_received(
     gw: LocalGateway, one: SDK, fault: Fault, text: str
 ) -> None:
     gw.reply(content="one two three")
@@ -344,7 +344,7 @@ def test_a_broken_stream_is_logged_as_far_as_it_came(
     assert stored["choices"][0]["message"] == {"role": "assistant", "content": text}
 
 
-def test_a_stream_that_its_reader_leaves_is_logged(ask: Caller, one: SDK) -> None:
+def test_an_abandoned_stream_is_logged(ask: Caller, one: SDK) -> None:
     ask.gateway.fault(then="stall", after_chunks=2, seconds=60)
     sent = {"model": "deepseek-flash", "messages": [QUESTION], "stream": True}
     url = f"{ask.gateway.base_url()}/chat/completions"
@@ -360,7 +360,7 @@ def test_a_stream_that_its_reader_leaves_is_logged(ask: Caller, one: SDK) -> Non
     assert one("response", log_id(answer))["object"] == "chat.completion"
 
 
-def test_a_stream_of_something_else_is_stored_as_it_came(ask: Caller, one: SDK) -> None:
+def test_a_stream_of_other_events_is_stored_unchanged(ask: Caller, one: SDK) -> None:
     for text in ("data: [1]\n\n", 'data: {"choices":[null]}\n\n', "data: 1\n\ndata: {\n\n"):
         ask.gateway.fault(body=text, content_type="text/event-stream")
         answer = ask.post(stream=True)
@@ -403,40 +403,32 @@ def condition(key: str, operator: str, *values: Any) -> dict[str, Any]:
         ([condition("model", "contains", "PRO")], [4]),
         ([condition("cached", "eq", True)], [1]),
         ([condition("success", "neq", True)], [2]),
-        ([condition("cost", "gt", 1)], [4]),
-        ([condition("cost", "lt", 1), condition("cost", "gt", 0)], [0, 3]),
-        ([condition("tokens", "gt", 0), condition("tokens_in", "lt", 1)], [1]),
         ([condition("metadata.key", "eq", "team")], [0]),
         ([condition("metadata.value", "eq", "true")], [0]),
         ([condition("metadata.key", "neq", "team")], [1, 2, 3, 4]),
         ([condition("event_id", "eq", "an event")], [3]),
-        ([condition("compatibilityMode", "eq", True)], [3]),
-        ([condition("user_agent", "contains", "browser")], [4]),
-        ([condition("model_type", "eq", None)], [0, 1, 2, 3, 4]),
-        ([condition("model_type", "neq", None)], []),
-        ([condition("model", "eq", None)], []),
-        ([condition("model_type", "contains", "text")], []),
-        ([condition("feedback", "eq", 1)], []),
-        ([condition("created_at", "gt", "2020-01-01")], [0, 1, 2, 3, 4]),
-        ([condition("created_at", "lt", "2020-01-01T00:00:00Z")], []),
-        ([{"value": ["a browser"], "operator": "eq", "key": "user_agent"}], [4]),
-        ([condition("user_agent", "eq", "a browser"), condition("cost", "gt", 1.5)], [4]),
+        ([{"value": ["an event"], "operator": "eq", "key": "event_id"}], [3]),
+        ([condition("provider", "eq", "deepseek"), condition("success", "eq", False)], [2]),
     ],
 )
-def test_filters_find_their_logs_in_either_spelling(
+def test_filters_select_their_logs_in_either_form(
     five: list[str], sdk: SDK, filters: list[dict[str, Any]], found: list[int]
 ) -> None:
     expected = [five[number] for number in found]
     assert sdk.ids_of(filters=filters, order_by_direction="asc") == expected
-    spelled = {"filters": json.dumps(filters)}
-    assert sdk.ids_of(extra_query=spelled, direction="asc") == expected
+    as_json = {"filters": json.dumps(filters)}
+    assert sdk.ids_of(extra_query=as_json, direction="asc") == expected
 
 
-def test_filters_of_several_values_travel_as_json(five: list[str], one: SDK) -> None:
-    filters = [condition("cost", "gt", 0), condition("model", "eq", "deepseek-v4-pro", "x")]
-    status, [(code, complaint)] = one.refusal("list", filters=filters)
+def test_a_log_is_found_by_its_id(five: list[str], sdk: SDK) -> None:
+    assert sdk.ids_of(filters=[condition("id", "eq", five[2])]) == [five[2]]
+
+
+def test_filters_of_several_values_are_sent_as_json(five: list[str], one: SDK) -> None:
+    filters = [condition("cached", "eq", False), condition("model", "eq", "deepseek-v4-pro", "x")]
+    status, [(code, message)] = one.refusal("list", filters=filters)
     assert (status, code) == (400, 7001)
-    assert complaint.endswith("or a JSON array of filters in `filters`")
+    assert message.endswith("or a JSON array of filters in `filters`")
     assert one.ids_of(extra_query={"filters": json.dumps(filters)}) == [five[4]]
 
 
@@ -446,31 +438,17 @@ def test_filters_of_several_values_travel_as_json(five: list[str], one: SDK) -> 
         ({"success": False}, [2]),
         ({"cached": True}, [1]),
         ({"model": "deepseek-v4-pro"}, [4]),
-        ({"provider": "deepseek", "model_type": "text"}, []),
-        ({"request_content_type": "application/json", "success": False}, [2]),
-        ({"response_content_type": "application/octet-stream"}, [2]),
-        ({"min_cost": 2, "max_cost": 2}, [4]),
-        ({"min_duration": 0, "max_duration": 60_000, "cached": True}, [1]),
-        ({"min_tokens_in": 1, "max_tokens_out": 0}, []),
-        ({"min_tokens_out": 1, "max_tokens_in": 0}, [1]),
-        ({"max_total_tokens": 0}, [2]),
-        ({"min_total_tokens": 1_000_000}, []),
-        ({"search": "TEAM=sea"}, [0]),
-        ({"search": "an event"}, [3]),
-        ({"start_date": datetime(2020, 1, 1, tzinfo=UTC), "success": False}, [2]),
-        ({"start_date": "2999-01-01"}, []),
-        ({"end_date": "2020-01-01T00:00:00+02:00"}, []),
-        ({"feedback": 1}, []),
+        ({"provider": "workers-ai"}, []),
         ({"meta_info": True, "success": False}, [2]),
     ],
 )
-def test_the_older_parameters_find_their_logs_too(
+def test_plain_parameters_select_their_logs(
     five: list[str], sdk: SDK, query: dict[str, Any], found: list[int]
 ) -> None:
     assert sdk.ids_of(**query) == [five[number] for number in found]
 
 
-def test_logs_come_page_by_page_the_newest_first(five: list[str], sdk: SDK) -> None:
+def test_logs_are_listed_by_page_the_newest_first(five: list[str], sdk: SDK) -> None:
     assert sdk.ids_of() == five[::-1]
     assert sdk.ids_of(per_page=2) == five[::-1]
     ids: dict[str, Any] = sdk.ids
@@ -489,7 +467,7 @@ def test_logs_come_page_by_page_the_newest_first(five: list[str], sdk: SDK) -> N
 @pytest.mark.parametrize(
     ("order", "first"), [("model", 4), ("success", 4), ("cached", 1), ("created_at", 4)]
 )
-def test_logs_come_in_the_order_asked_for(
+def test_logs_are_listed_in_the_requested_order(
     five: list[str], one: SDK, order: str, first: int
 ) -> None:
     down = one.ids_of(order_by=order)
@@ -498,39 +476,36 @@ def test_logs_come_in_the_order_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("query", "complaint"),
+    ("query", "message"),
     [
         ({"order_by": "cost"}, "Expected 'created_at' |"),
         ({"order_by_direction": "up"}, "Expected 'asc' | 'desc', received 'up'"),
-        ({"feedback": -1}, "Expected '0' | '1', received '-1'"),
         ({"success": "yes"}, "Expected 'true' | 'false', received 'yes'"),
-        ({"min_cost": "nan"}, "Expected number, received 'nan'"),
-        ({"max_cost": "x"}, "Expected number, received 'x'"),
-        ({"start_date": "today"}, "Invalid datetime: 'today'"),
+        ({"min_cost": 1, "success": True}, "min_cost: the local gateway does not support this"),
+        ({"search": "x"}, "search: the local gateway does not support this"),
         ({"per_page": 100}, "per_page: expected a whole number, at least 1 and at most 50"),
         ({"page": 0}, "page: expected a whole number, at least 1"),
         ({"page": 1.5}, "page: expected a whole number, at least 1"),
         ({"filters": [condition("price", "eq", 1)]}, "received 'price'"),
-        ({"filters": [condition("cost", "is", 1)]}, "Expected 'eq' | 'neq' |"),
-        ({"filters": [condition("cost", "eq", "low")]}, "Expected number, received 'low'"),
+        ({"filters": [condition("model", "is", 1)]}, "Expected 'eq' | 'neq' |"),
+        ({"filters": [condition("cached", "eq", "no")]}, "received 'no'"),
+        ({"filters": [condition("cached", "eq")]}, "filters: expected an array of values"),
         ({"filters": [{"operator": "eq"}]}, "filters: expected a key and an operator in each"),
-        ({"extra_query": {"filters": '[{"key":"cost"}]'}}, "received None"),
+        ({"extra_query": {"filters": '[{"key":"model"}]'}}, "received None"),
         ({"extra_query": {"filters": "{}"}}, "filters: expected an array of objects"),
         (
-            {"extra_query": {"filters": '[{"key":"cost","operator":"eq","value":1}]'}},
+            {"extra_query": {"filters": '[{"key":"model","operator":"eq","value":1}]'}},
             "filters: expected an array of values",
         ),
     ],
 )
-def test_a_parameter_that_makes_no_sense_is_refused(
-    sdk: SDK, query: dict[str, Any], complaint: str
-) -> None:
-    status, [(code, message)] = sdk.refusal("list", **query)
+def test_invalid_parameters_are_refused(sdk: SDK, query: dict[str, Any], message: str) -> None:
+    status, [(code, received)] = sdk.refusal("list", **query)
     assert (status, code) == (400, 7001)
-    assert complaint in message
+    assert message in received
 
 
-def test_feedback_changes_what_it_names_and_nothing_else(ask: Caller, sdk: SDK) -> None:
+def test_feedback_changes_only_its_fields(ask: Caller, sdk: SDK) -> None:
     tagged = ask.post(headers={"cf-aig-metadata": '{"team":"search"}'})
     names = ("feedback", "score", "metadata")
     changes: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
@@ -543,12 +518,11 @@ def test_feedback_changes_what_it_names_and_nothing_else(ask: Caller, sdk: SDK) 
     for change, values in changes:
         assert sdk("edit", log_id(tagged), **change) == {}
         entry = sdk("get", log_id(tagged))
-        assert facts(entry, *names) == dict(zip(names, values, strict=True))
-    assert sdk.ids_of(filters=[condition("feedback", "lt", 0)]) == [log_id(tagged)]
+        assert fields_of(entry, *names) == dict(zip(names, values, strict=True))
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("change", "message"),
     [
         ({"feedback": 2}, "feedback: expected number between -1 and 1"),
         ({"feedback": True}, "feedback: expected number between -1 and 1"),
@@ -559,10 +533,10 @@ def test_feedback_changes_what_it_names_and_nothing_else(ask: Caller, sdk: SDK) 
     ],
 )
 def test_feedback_out_of_bounds_is_refused(
-    ask: Caller, one: SDK, change: dict[str, Any], complaint: str
+    ask: Caller, one: SDK, change: dict[str, Any], message: str
 ) -> None:
     answer = ask.post()
-    assert one.refusal("edit", log_id(answer), **change) == (400, [(7001, complaint)])
+    assert one.refusal("edit", log_id(answer), **change) == (400, [(7001, message)])
 
 
 def test_feedback_without_json_is_refused(ask: Caller, one: SDK, http: httpx.Client) -> None:
@@ -575,14 +549,14 @@ def test_feedback_without_json_is_refused(ask: Caller, one: SDK, http: httpx.Cli
 def test_logs_are_deleted_by_filter_order_and_number(five: list[str], sdk: SDK) -> None:
     assert sdk("delete", filters=[condition("success", "eq", False)]).success is True
     assert sdk.ids_of() == [five[number] for number in (4, 3, 1, 0)]
-    assert sdk("delete", order_by="cost", order_by_direction="desc", limit=1).success is True
+    assert sdk("delete", order_by="model", order_by_direction="desc", limit=1).success is True
     assert sdk.ids_of() == [five[number] for number in (3, 1, 0)]
     assert sdk.refusal("delete", order_by="price")[1][0][0] == 7001
     assert sdk("delete").success is True
     assert sdk.ids_of() == []
 
 
-def test_a_log_can_be_seen_only_after_its_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_is_visible_only_after_its_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     with LocalGateway(log_delay=600) as gateway:
         message = gateway.chat_model().invoke("Hi")
         wanted = message.response_metadata["cloudflare_gateway"]["log_id"]
@@ -592,18 +566,20 @@ def test_a_log_can_be_seen_only_after_its_delay(monkeypatch: pytest.MonkeyPatch)
         assert sdk.refusal("edit", wanted, feedback=1) == missing
         assert sdk("list") == []
         later = time.monotonic() + 600
-        monkeypatch.setattr(gateway._gateway.memory.logs, "_clock", lambda: later)
+        monkeypatch.setattr(gateway._application.generation.logs, "_clock", lambda: later)
         assert sdk("get", wanted).id == wanted
 
 
-def test_only_the_api_token_opens_the_logs(ask: Caller, sdk: SDK) -> None:
+def test_the_logs_require_the_api_token(ask: Caller, sdk: SDK) -> None:
     answer = ask.post()
     for wrong in (ask.gateway.gateway_token, ask.gateway.api_key):
         sdk.token = wrong
         assert sdk.refusal("get", log_id(answer)) == (401, [(10000, "Authentication error")])
 
 
-def test_what_is_not_there_is_not_found(ask: Caller, one: SDK, http: httpx.Client) -> None:
+def test_unknown_logs_gateways_and_paths_are_not_found(
+    ask: Caller, one: SDK, http: httpx.Client
+) -> None:
     wanted = log_id(ask.post())
     assert one.refusal("get", "01J") == (404, [(7002, "Log not found")])
     assert one.refusal("get", wanted, gateway_id="default") == (404, [(7002, "Log not found")])
@@ -617,7 +593,7 @@ def test_what_is_not_there_is_not_found(ask: Caller, one: SDK, http: httpx.Clien
         assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, 7003)
 
 
-def test_reset_forgets_the_logs(ask: Caller, one: SDK) -> None:
+def test_reset_drops_the_logs(ask: Caller, one: SDK) -> None:
     ask.post()
     ask.gateway.reset()
     assert one("list") == []
@@ -631,7 +607,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_memory")
-def test_the_oldest_logs_make_room(ask: Caller, one: SDK) -> None:
+def test_the_oldest_logs_are_dropped(ask: Caller, one: SDK) -> None:
     small = [log_id(ask.post(messages=[QUESTION])) for _ in range(4)]
     assert one.ids_of() == small[:0:-1]
     large = [{"role": "user", "content": "x" * 2500}]
@@ -660,7 +636,7 @@ def test_a_log_tells_the_step_that_answered_and_what_dlp_did(http: httpx.Client)
         gateway.fault(status=503)
         answer = Caller(gateway, http).post(routing="compat", model="dynamic/support")
         entry = SDK(gateway)("get", log_id(answer))
-    assert facts(entry, "step", "provider", "model", "dlp_action", "status_code") == {
+    assert fields_of(entry, "step", "provider", "model", "dlp_action", "status_code") == {
         "step": 1,
         "provider": "workers-ai",
         "model": "@cf/deepseek-ai/r1",

@@ -1,4 +1,4 @@
-"""The rate limit: so many requests in a window, for all callers together."""
+"""The rate limit: requests per window, for all callers together."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from langchain_cf_deepseek.local import RateLimit, Routing
 from langchain_cf_deepseek.local.cloudflare.time_windows import Technique, Window
-from tests.local_gateway.conftest import AT_LOCAL, Ruled
+from tests.local_gateway.conftest import AT_LOCAL, StartGateway
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 
 BODIES: dict[Routing, dict[str, Any]] = {
@@ -17,10 +17,10 @@ BODIES: dict[Routing, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_request_above_the_limit_is_refused_and_not_told_when_to_come_back(
-    ruled: Ruled, routing: Routing
+def test_a_request_above_the_limit_is_refused_without_retry_after(
+    start_gateway: StartGateway, routing: Routing
 ) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=2, seconds=3600))
+    ask = start_gateway(rate_limit=RateLimit(requests=2, seconds=3600))
     *passed, refused = (ask.post(routing=routing, headers=AT_LOCAL) for _ in range(3))
     assert [response.status_code for response in passed] == [200, 200]
     assert (refused.status_code, refused.json()) == (429, BODIES[routing])
@@ -29,8 +29,8 @@ def test_a_request_above_the_limit_is_refused_and_not_told_when_to_come_back(
     assert ask.gateway.upstream_calls == 2
 
 
-def test_all_doors_and_callers_share_the_limit(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=2, seconds=3600), stored_key=True)
+def test_all_routings_and_callers_share_the_limit(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(requests=2, seconds=3600), stored_key=True)
     answers = [
         ask.post(),
         ask.post(routing="compat", without=("authorization",)),
@@ -39,27 +39,27 @@ def test_all_doors_and_callers_share_the_limit(ruled: Ruled) -> None:
     assert [answer.status_code for answer in answers] == [200, 200, 429]
 
 
-def test_the_default_gateway_has_no_limit(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=0, seconds=3600))
+def test_the_default_gateway_has_no_limit(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(requests=0, seconds=3600))
     assert ask.post().status_code == 429
     assert ask.post(routing="unified").status_code == 200
 
 
-def test_what_comes_from_the_cache_is_not_counted(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=1, seconds=3600))
+def test_responses_from_the_cache_are_not_counted(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(requests=1, seconds=3600))
     kept = {"cf-aig-cache-ttl": "3600"}
     assert [ask.post(headers=kept).status_code for _ in range(3)] == [200, 200, 200]
     assert ask.post().status_code == 429
 
 
-def test_a_refused_credential_is_not_counted(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=1, seconds=3600))
+def test_a_refused_credential_is_not_counted(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(requests=1, seconds=3600))
     assert ask.post(headers={"cf-aig-authorization": "wrong"}).status_code == 401
     assert ask.post().status_code == 200
 
 
-def test_reset_begins_the_window_anew(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(requests=1, seconds=3600))
+def test_reset_starts_a_new_window(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(requests=1, seconds=3600))
     assert [ask.post().status_code for _ in range(2)] == [200, 429]
     ask.gateway.reset()
     assert ask.post().status_code == 200
@@ -68,12 +68,12 @@ def test_reset_begins_the_window_anew(ruled: Ruled) -> None:
 @pytest.mark.parametrize(
     ("technique", "totals"),
     [
-        # An amount at 0, one at 6; the window is 10 s long.
+        # One amount at 0 s, one at 6 s; the window is 10 s long.
         ("fixed", {6: 2, 9: 2, 10: 0, 15: 0}),
         ("sliding", {6: 2, 9: 2, 10: 1, 15: 1, 16: 0}),
     ],
 )
-def test_a_fixed_window_ends_as_a_whole_and_a_sliding_one_bit_by_bit(
+def test_amounts_expire_together_in_a_fixed_window_and_separately_in_a_sliding_one(
     technique: Technique, totals: dict[int, int]
 ) -> None:
     now = 0.0
@@ -87,7 +87,7 @@ def test_a_fixed_window_ends_as_a_whole_and_a_sliding_one_bit_by_bit(
     assert found == totals
 
 
-def test_a_fixed_window_begins_with_its_first_amount() -> None:
+def test_a_fixed_window_starts_with_its_first_amount() -> None:
     now = 0.0
     window = Window(10, clock=lambda: now)
     window.add(1)
@@ -97,7 +97,4 @@ def test_a_fixed_window_begins_with_its_first_amount() -> None:
     now = 29
     assert window.total == 1
     now = 30
-    assert window.total == 0
-    window.add(1)
-    window.clear()
     assert window.total == 0

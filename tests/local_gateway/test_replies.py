@@ -1,4 +1,4 @@
-"""What the pretend model decides to say, to call, and to fill in."""
+"""What the simulated model says, which tools it calls, and what it fills in."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ from deepseek_recipe import (
 from deepseek_recipe import ToolCall as MadeCall
 
 from langchain_cf_deepseek.local import Reply, ScriptedCall
-from langchain_cf_deepseek.local.simulated_model.replies import LONGEST_READING, simulated_reply
+from langchain_cf_deepseek.local.simulated_model.replies import MAX_QUESTION_LENGTH, simulated_reply
 from tests.local_gateway.images import PNG
 
 Done = tuple[tuple[str, dict[str, Any], str], ...]
@@ -131,7 +131,7 @@ def calls(reply: Reply) -> list[tuple[str, dict[str, Any]]]:
         ),
     ],
 )
-def test_the_tools_that_fit_the_question_are_called(
+def test_the_tools_that_match_the_question_are_called(
     question: str, tools: list[ToolDefinition], expected: list[tuple[str, dict[str, Any]]]
 ) -> None:
     assert calls(ask(question, *tools)) == expected
@@ -150,12 +150,12 @@ def test_a_forced_choice_calls_the_best_tool_or_the_first(
     assert calls(ask(question, WEATHER, ADD, tool_choice="required")) == expected
 
 
-def test_a_forced_choice_calls_again_what_was_called_already() -> None:
+def test_a_forced_choice_repeats_a_tool_call() -> None:
     done: Done = (("clock", {}, "noon"),)
     assert calls(ask("Now?", CLOCK, done=done, tool_choice="required")) == [("clock", {})]
 
 
-def test_no_choice_means_no_call() -> None:
+def test_tool_choice_none_means_no_tool_call() -> None:
     assert calls(ask("What is the weather in Rome?", WEATHER, tool_choice="none")) == []
 
 
@@ -170,14 +170,14 @@ def test_the_answer_quotes_the_results() -> None:
     )
 
 
-def test_the_next_step_works_on_with_the_result() -> None:
+def test_the_next_step_uses_the_result() -> None:
     done = (("my_adder_tool", {"a": 2, "b": 3}, "5"),)
     reply = ask("Add 2 and 3, then multiply the result by 4.", ADD, MULTIPLY, done=done)
     assert calls(reply) == [("multiply", {"a": 5, "b": 4})]
 
 
 @pytest.mark.parametrize("choice", ["auto", "required"])
-def test_an_answer_format_is_filled_in_last_and_from_the_results(choice: str) -> None:
+def test_a_response_format_is_filled_in_last_and_from_the_results(choice: str) -> None:
     question = "What is the weather in Paris?"
     first = ask(question, REPORT, WEATHER, tool_choice=choice)
     assert calls(first) == [("get_weather", {"location": "Paris"})]
@@ -199,7 +199,7 @@ def test_results_of_earlier_turns_do_not_count() -> None:
     assert calls(reply) == [("get_weather", {"location": "Oslo"})]
 
 
-def test_odd_histories_are_taken_as_they_are() -> None:
+def test_unusual_histories_are_accepted() -> None:
     conversation = Conversation(
         [
             UserMessage("What is the weather in Rome?"),
@@ -245,12 +245,12 @@ def test_the_conversation_itself_can_hold_the_answer(
 
 
 @pytest.mark.parametrize("question", ["Why is the sky blue?", "how are you", "1 / 0", ""])
-def test_what_it_does_not_know_it_says(question: str) -> None:
+def test_an_unknown_answer_is_admitted(question: str) -> None:
     content = ask(question).content
-    assert content.startswith(f'You asked: "{question}" I am the pretend model')
+    assert content.startswith(f'You asked: "{question}" I am the simulated model')
 
 
-def test_it_reasons_a_line() -> None:
+def test_the_reasoning_is_one_line() -> None:
     reply = ask("What is the weather in Rome?", WEATHER)
     assert reply.reasoning == 'The user says: "What is the weather in Rome?" get_weather can tell.'
 
@@ -260,10 +260,10 @@ def test_a_long_question_is_quoted_in_part_and_read_in_time() -> None:
     reply = ask(question, WEATHER)
     assert calls(reply) == [("get_weather", {"location": "Rome"})]
     assert reply.reasoning is not None
-    assert len(reply.reasoning) < 300 < LONGEST_READING
+    assert len(reply.reasoning) < 300 < MAX_QUESTION_LENGTH
 
 
-def test_images_are_counted_and_measured() -> None:
+def test_images_are_counted_with_their_sizes() -> None:
     sources = [DataUrlImageSource(PNG), DataUrlImageSource("data:image/png;base64,?")]
     message = UserMessage(f"{IMAGE}{IMAGE} What is this?", sources)
     content = "I see 2 images: an image of 3 x 2 pixels, an image."
@@ -296,12 +296,12 @@ SCHEMA = {
         'My friend Ada is 36. Answer in json like {"name": "x", "age": 1}.',
     ],
 )
-def test_json_is_filled_to_the_schema_in_the_text(question: str) -> None:
+def test_json_follows_the_schema_in_the_text(question: str) -> None:
     reply = ask(question, response_format="json_object")
     assert json.loads(reply.content) == {"name": "Ada", "age": 36}
 
 
-def test_json_is_filled_to_the_schema_in_the_system_text() -> None:
+def test_json_follows_the_schema_in_the_system_message() -> None:
     before = (SystemMessage(f"Reply in json. {{not this}} {json.dumps(SCHEMA)}"),)
     reply = ask(
         "Ada is thirty, her friend Bob is 36.", before=before, response_format="json_object"
@@ -309,7 +309,7 @@ def test_json_is_filled_to_the_schema_in_the_system_text() -> None:
     assert json.loads(reply.content) == {"name": "Bob", "age": 36}
 
 
-def test_json_of_another_shape_is_imitated() -> None:
+def test_json_follows_an_example() -> None:
     question = 'json, please: {"a": [{"b": true}], "c": [], "d": null, "e": 1.5, "f": {"g": 1}}'
     reply = ask(question, response_format="json_object")
     assert json.loads(reply.content) == {
@@ -332,7 +332,7 @@ def test_json_without_any_hint_holds_the_answer() -> None:
     assert json.loads(reply.content) == {"answer": "1 + 2 = 3"}
 
 
-def test_a_scripted_call_may_be_one_of_langchain() -> None:
+def test_a_scripted_tool_call_can_be_langchains_own() -> None:
     call = {"type": "tool_call", "name": "clock", "args": {"zone": "CET"}, "id": "a"}
     reply = Reply(tool_calls=[call])  # type: ignore[list-item]  # a star import brings it
     assert reply == Reply(tool_calls=[ScriptedCall("clock", {"zone": "CET"})])

@@ -1,20 +1,23 @@
-"""Starting, stopping, and many callers at once."""
+"""Start, stop and reset, and many requests at once."""
 
 import asyncio
 import json
 import socket
 import threading
 import time
+from typing import Any
 
 import httpx
 import pytest
 
-from langchain_cf_deepseek.local import LocalGateway
+from langchain_cf_deepseek import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.local import LocalGateway, RateLimit, Routing, SpendLimit
 from langchain_cf_deepseek.local.http import server
-from tests.local_gateway.conftest import QUESTION, Caller
+from langchain_cf_deepseek.logs import GatewayLogs
+from tests.local_gateway.conftest import QUESTION, Caller, StartGateway
 
 
-def test_a_gateway_starts_and_stops_in_no_time() -> None:
+def test_a_gateway_starts_and_stops_quickly() -> None:
     began = time.monotonic()
     for _ in range(10):
         with LocalGateway():
@@ -70,7 +73,7 @@ def test_a_server_that_does_not_start_is_stopped(monkeypatch: pytest.MonkeyPatch
     assert threading.active_count() == before
 
 
-def test_a_server_that_does_not_stop_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_stop_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     gateway = LocalGateway()
     monkeypatch.setattr(gateway._provider, "aclose", lambda: asyncio.sleep(0.5))
     monkeypatch.setattr(server, "STOP_SECONDS", 0.05)
@@ -83,7 +86,7 @@ def test_a_server_that_does_not_stop_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("when", ["delay", "seconds"])
-def test_stopping_cuts_open_answers_and_makes_no_noise(
+def test_stopping_closes_open_responses_and_logs_nothing(
     http: httpx.Client, stream: bool, when: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with LocalGateway() as gateway:
@@ -108,7 +111,7 @@ def test_stopping_cuts_open_answers_and_makes_no_noise(
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
-def test_a_caller_who_hangs_up_does_no_harm(ask: Caller) -> None:
+def test_an_abandoned_stream_does_no_harm(ask: Caller) -> None:
     ask.gateway.fault(then="stall", seconds=60)
     with ask.http.stream(
         "POST",
@@ -135,7 +138,7 @@ def test_a_reset_waits_for_a_slow_reader(ask: Caller) -> None:
         with pytest.raises(ConnectionResetError):  # noqa: PT012 - whatever comes before the reset
             while piece := connection.recv(65536):
                 received += piece
-    # More than the buffers of the kernel hold; what was in them when the reset came is lost.
+    # More than the kernel's buffers hold; the reset drops their content.
     assert 10_000_000 < len(received) < 40_000_000
 
 
@@ -168,10 +171,12 @@ async def test_five_hundred_streams_at_once_are_kept_apart(ask: Caller) -> None:
     assert len(gateway.requests) == gateway.upstream_calls == 500
 
 
-def test_the_environment_points_a_client_at_the_gateway(gw: LocalGateway) -> None:
+def test_the_environment_has_every_variable_of_the_gateway(gw: LocalGateway) -> None:
     common = {
         "CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef",
         "CLOUDFLARE_GATEWAY_ID": "local",
+        "CLOUDFLARE_API_TOKEN": "local-cloudflare-token",
+        "CLOUDFLARE_BASE_URL": f"{gw.url}/client/v4",
     }
     host = f"{gw.url}/v1/0123456789abcdef0123456789abcdef/local"
     keys = {"DEEPSEEK_API_KEY": "local-deepseek-key", "CF_AIG_TOKEN": "local-gateway-token"}
@@ -189,7 +194,6 @@ def test_the_environment_points_a_client_at_the_gateway(gw: LocalGateway) -> Non
     }
     assert gw.environment("unified") == {
         **common,
-        "CLOUDFLARE_API_TOKEN": "local-cloudflare-token",
         "CLOUDFLARE_AI_GATEWAY_ROUTING": "unified",
         "CLOUDFLARE_AI_GATEWAY_BASE_URL": (
             f"{gw.url}/client/v4/accounts/0123456789abcdef0123456789abcdef/ai/v1"
@@ -198,15 +202,38 @@ def test_the_environment_points_a_client_at_the_gateway(gw: LocalGateway) -> Non
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_its_chat_model_talks_to_it(gw: LocalGateway, routing: str) -> None:
+def test_the_environment_is_all_that_the_client_and_its_logs_need(
+    gw: LocalGateway, routing: Routing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in gw.environment(routing).items():
+        monkeypatch.setenv(name, value)
+    message = ChatCloudflareDeepSeek(model="deepseek-flash").invoke("Hello")
+    logs = GatewayLogs()
+    assert logs == gw.logs()
+    logs.feedback(message, 1)
+    entry: Any = logs.get(message)
+    assert entry.feedback == 1
+
+
+@pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
+def test_its_chat_model_sends_requests_to_it(gw: LocalGateway, routing: str) -> None:
     gw.reply(content="Here I am.")
     llm = gw.chat_model(routing=routing, max_tokens=50)
     assert llm.invoke("Where are you?").content == "Here I am."
     assert gw.requests[0].body["max_tokens"] == 50
 
 
-def test_a_call_under_way_at_a_reset_leaves_nothing_behind(ask: Caller) -> None:
-    """A slow call of one test took the reply, the budget and the log of the next."""
+def stored_logs(ask: Caller) -> list[str]:
+    gateway = ask.gateway
+    listed = ask.http.get(
+        f"{gateway.url}/client/v4/accounts/{gateway.account_id}/ai-gateway/gateways/local/logs",
+        headers={"authorization": f"Bearer {gateway.cloudflare_api_token}"},
+    )
+    return [entry["id"] for entry in listed.json()["result"]]
+
+
+def test_a_response_in_flight_at_a_reset_changes_nothing_afterwards(ask: Caller) -> None:
+    """A slow request of one test took the reply, the budget and the log of the next."""
     gateway = ask.gateway
     gateway.reply(content="Slow.")
     gateway.fault(delay=0.4)
@@ -224,8 +251,42 @@ def test_a_call_under_way_at_a_reset_leaves_nothing_behind(ask: Caller) -> None:
     assert answer.json()["choices"][0]["message"]["content"] == "Next."
     slow.join()
     assert (len(gateway.requests), gateway.upstream_calls) == (1, 1)
-    listed = ask.http.get(
-        f"{gateway.url}/client/v4/accounts/{gateway.account_id}/ai-gateway/gateways/local/logs",
-        headers=ask.headers("unified"),
+    assert stored_logs(ask) == [answer.headers["cf-aig-log-id"]]
+
+
+@pytest.mark.parametrize("is_scripted", [False, True])
+def test_a_request_in_flight_at_a_reset_changes_nothing_afterwards(
+    start_gateway: StartGateway, is_scripted: bool
+) -> None:
+    ask = start_gateway(
+        spend_limits=[SpendLimit(usd=1e-9, seconds=600)],
+        rate_limit=RateLimit(requests=2, seconds=600),
     )
-    assert [entry["id"] for entry in listed.json()["result"]] == [answer.headers["cf-aig-log-id"]]
+    gateway = ask.gateway
+    cached = {"cf-aig-cache-ttl": "60"}
+    messages = [{"role": "user", "content": "Why is the sky blue? " * 100}]
+    body = json.dumps({"model": "deepseek-flash", "messages": messages}).encode()
+    headers = ask.headers("provider-native") | cached
+    headers |= {"host": "x", "content-length": str(len(body)), "expect": "100-continue"}
+    path = gateway.base_url().removeprefix(gateway.url)
+    lines = [f"POST {path}/chat/completions HTTP/1.1", "connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    port = int(gateway.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        gateway.reset()
+        gateway.fail_next("deepseek-busy")
+        if is_scripted:
+            gateway.reply(content="Next.")
+        connection.sendall(body)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"Next." not in received
+    assert (gateway.requests, gateway.upstream_calls, stored_logs(ask)) == ([], 0, [])
+    assert ask.post().status_code == 503
+    response = ask.post(messages=messages, headers=cached)
+    assert (response.status_code, response.headers["cf-aig-cache-status"]) == (200, "MISS")
+    if is_scripted:
+        assert response.json()["choices"][0]["message"]["content"] == "Next."
+    assert response.json()["usage"]["prompt_cache_hit_tokens"] == 0

@@ -1,4 +1,4 @@
-"""Spend limits and policies: what is counted, when it is noticed, and how it is refused."""
+"""Spend limits and policies: what is counted, when, and how calls are refused."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from langchain_cf_deepseek.local import Assumptions, Policy, RateLimit, Routing, SpendLimit
 from langchain_cf_deepseek.local.cloudflare.metadata import parse_metadata
-from tests.local_gateway.conftest import AT_LOCAL, Ruled, chunks, code_of
+from tests.local_gateway.conftest import AT_LOCAL, StartGateway, chunks, code_of
 from tests.local_gateway.test_admission import ROUTINGS, gateway_error, rest_error
 
 A_DOLLAR = {"cf-aig-custom-cost": '{"total_cost": 1}'}
@@ -20,10 +20,10 @@ def of_team(team: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_limit_is_checked_before_sending_so_the_call_that_breaks_it_passes(
-    ruled: Ruled, routing: Routing, stream: bool
+def test_a_limit_is_checked_before_sending_so_the_call_that_exceeds_it_succeeds(
+    start_gateway: StartGateway, routing: Routing, stream: bool
 ) -> None:
-    ask = ruled(spend_limits=[SpendLimit(usd=1.5, seconds=3600)])
+    ask = start_gateway(spend_limits=[SpendLimit(usd=1.5, seconds=3600)])
     headers = A_DOLLAR | AT_LOCAL
     answers = [ask.post(routing=routing, headers=headers, stream=stream) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -34,8 +34,8 @@ def test_a_limit_is_checked_before_sending_so_the_call_that_breaks_it_passes(
     assert ask.gateway.upstream_calls == 2
 
 
-def test_the_code_of_september_can_be_had(ruled: Ruled) -> None:
-    ask = ruled(
+def test_the_code_of_september_can_be_chosen(start_gateway: StartGateway) -> None:
+    ask = start_gateway(
         spend_limits=[SpendLimit(usd=0, seconds=60)], assumptions=Assumptions(spend_limit_code=2041)
     )
     assert code_of(ask.post()) == (429, 2041)
@@ -53,10 +53,10 @@ def test_the_code_of_september_can_be_had(ruled: Ruled) -> None:
         ),
     ],
 )
-def test_a_rule_is_about_a_model_a_provider_or_metadata(
-    ruled: Ruled, limit: SpendLimit, named: str
+def test_a_rule_applies_to_a_model_a_provider_or_metadata(
+    start_gateway: StartGateway, limit: SpendLimit, named: str
 ) -> None:
-    ask = ruled(spend_limits=[limit])
+    ask = start_gateway(spend_limits=[limit])
     others: dict[str, dict[str, Any]] = {
         "model": {"model": "deepseek-v4-pro", "headers": of_team("a")},
         "provider": {
@@ -92,10 +92,10 @@ OWN = {"miss": 0.01, "hit": 0.01, "out": 0.1}
         ),
     ],
 )
-def test_a_call_costs_its_tokens_at_the_price_of_who_served_it(
-    ruled: Ruled, fields: dict[str, Any], price: dict[str, float], stream: bool
+def test_a_call_costs_its_tokens_at_the_price_of_its_provider(
+    start_gateway: StartGateway, fields: dict[str, Any], price: dict[str, float], stream: bool
 ) -> None:
-    ask = ruled(policies=[Policy(budget_usd=1e-12)])
+    ask = start_gateway(policies=[Policy(budget_usd=1e-12)])
     ask.gateway.reply(content="one two three", cached_tokens=128)
     fields = fields | {"headers": AT_LOCAL | fields.get("headers", {})}
     answer = ask.post(**fields, stream=stream)
@@ -119,8 +119,8 @@ def test_a_call_costs_its_tokens_at_the_price_of_who_served_it(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_without_usage_costs_nothing(ruled: Ruled, stream: bool) -> None:
-    ask = ruled(spend_limits=[SpendLimit(usd=0.5, seconds=3600)])
+def test_a_response_without_usage_costs_nothing(start_gateway: StartGateway, stream: bool) -> None:
+    ask = start_gateway(spend_limits=[SpendLimit(usd=0.5, seconds=3600)])
     ask.gateway.fault(body=[1], times=2)
     ask.gateway.fault(then="cut", after_chunks=2, times=2)
     for _ in range(4):
@@ -129,26 +129,26 @@ def test_an_answer_without_usage_costs_nothing(ruled: Ruled, stream: bool) -> No
     assert ask.post(headers=A_DOLLAR).status_code == 429
 
 
-def test_what_comes_from_the_cache_is_served_above_the_limit_and_costs_nothing(
-    ruled: Ruled,
+def test_responses_from_the_cache_are_sent_above_the_limit_and_cost_nothing(
+    start_gateway: StartGateway,
 ) -> None:
-    ask = ruled(spend_limits=[SpendLimit(usd=0.5, seconds=3600)])
+    ask = start_gateway(spend_limits=[SpendLimit(usd=0.5, seconds=3600)])
     headers = {**A_DOLLAR, "cf-aig-cache-ttl": "3600"}
     assert [ask.post(headers=headers).status_code for _ in range(2)] == [200, 200]
     assert ask.post(headers=A_DOLLAR).status_code == 429
 
 
-def test_a_limit_can_notice_late(ruled: Ruled) -> None:
-    ask = ruled(spend_limits=[SpendLimit(usd=0.5, seconds=3600, late=1)])
+def test_a_limit_can_count_late(start_gateway: StartGateway) -> None:
+    ask = start_gateway(spend_limits=[SpendLimit(usd=0.5, seconds=3600, late=1)])
     assert [ask.post(headers=A_DOLLAR).status_code for _ in range(3)] == [200, 200, 429]
     ask.gateway.reset()
     assert ask.post(headers=A_DOLLAR).status_code == 200
 
 
-def test_without_a_policy_all_may_pass_and_with_the_first_only_those_it_allows(
-    ruled: Ruled,
+def test_without_a_policy_everyone_is_allowed_and_with_the_first_only_those_it_allows(
+    start_gateway: StartGateway,
 ) -> None:
-    ask = ruled(policies=[Policy({"team": "a"})])
+    ask = start_gateway(policies=[Policy({"team": "a"})])
     assert ask.post(headers=of_team("a")).status_code == 200
     refused = ask.post(headers=of_team("b"))
     assert (refused.status_code, refused.json()) == (
@@ -158,16 +158,18 @@ def test_without_a_policy_all_may_pass_and_with_the_first_only_those_it_allows(
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_policy_that_blocks_beats_those_that_allow(ruled: Ruled, routing: Routing) -> None:
-    ask = ruled(policies=[Policy(), Policy({"team": "a"}, action="block")])
+def test_a_policy_that_blocks_overrides_those_that_allow(
+    start_gateway: StartGateway, routing: Routing
+) -> None:
+    ask = start_gateway(policies=[Policy(), Policy({"team": "a"}, action="block")])
     statuses = [
         ask.post(routing=routing, headers=of_team(team) | AT_LOCAL).status_code for team in "ab"
     ]
     assert statuses == [403, 200]
 
 
-def test_a_policy_comes_before_the_limits(ruled: Ruled) -> None:
-    ask = ruled(
+def test_a_policy_is_checked_before_the_limits(start_gateway: StartGateway) -> None:
+    ask = start_gateway(
         policies=[Policy({"team": "a"}, budget_usd=0)],
         rate_limit=RateLimit(0, 60),
         spend_limits=[SpendLimit(0, 60)],
@@ -176,8 +178,8 @@ def test_a_policy_comes_before_the_limits(ruled: Ruled) -> None:
     assert "bucket" in ask.post(headers=of_team("a")).json()["error"]
 
 
-def test_the_rate_comes_before_the_spending(ruled: Ruled) -> None:
-    ask = ruled(rate_limit=RateLimit(0, 60), spend_limits=[SpendLimit(0, 60)])
+def test_the_rate_limit_is_checked_before_the_spend_limit(start_gateway: StartGateway) -> None:
+    ask = start_gateway(rate_limit=RateLimit(0, 60), spend_limits=[SpendLimit(0, 60)])
     assert code_of(ask.post()) == (429, 2003)
 
 
@@ -193,7 +195,5 @@ def test_the_rate_comes_before_the_spending(ruled: Ruled) -> None:
         ("{", {}),
     ],
 )
-def test_what_is_wrong_with_metadata_is_dropped_in_silence(
-    header: str, read: dict[str, Any]
-) -> None:
+def test_invalid_metadata_is_silently_dropped(header: str, read: dict[str, Any]) -> None:
     assert parse_metadata({"cf-aig-metadata": header}) == read

@@ -29,7 +29,7 @@ def post(ask: Caller, entries: Any, **headers: str) -> httpx.Response:
     )
 
 
-def test_the_first_entry_answers(ask: Caller) -> None:
+def test_the_first_entry_responds(ask: Caller) -> None:
     response = post(ask, [entry(), entry("deepseek-v4-pro")])
     assert text_of(response)
     assert (response.json()["model"], response.headers["cf-aig-step"]) == ("deepseek-flash", "0")
@@ -47,13 +47,13 @@ def test_the_first_entry_answers(ask: Caller) -> None:
         entry(query={}),
     ],
 )
-def test_an_entry_that_fails_gives_way_to_the_next(ask: Caller, failing: dict[str, Any]) -> None:
+def test_after_a_failed_entry_the_next_is_tried(ask: Caller, failing: dict[str, Any]) -> None:
     response = post(ask, [failing, entry("deepseek-v4-pro", endpoint="/v1/chat/completions")])
     assert response.status_code == 200
     assert (response.json()["model"], response.headers["cf-aig-step"]) == ("deepseek-v4-pro", "1")
 
 
-def test_the_last_failure_is_handed_on(ask: Caller) -> None:
+def test_the_last_failure_is_returned(ask: Caller) -> None:
     ask.gateway.fault(status=503, body={"busy": 1}, times=2)
     response = post(ask, [entry(), entry()])
     assert (response.status_code, response.json()) == (503, {"busy": 1})
@@ -62,7 +62,7 @@ def test_the_last_failure_is_handed_on(ask: Caller) -> None:
 
 @pytest.mark.parametrize("model", ["deepseek/deepseek-flash", "@cf/deepseek-ai/deepseek-r1"])
 @pytest.mark.parametrize("endpoint", ["chat/completions", "/chat/completions"])
-def test_an_entry_may_be_for_compat_as_cloudflares_own_client_sends_it(
+def test_an_entry_can_be_for_compat_as_cloudflares_own_client_sends_it(
     ask: Caller, model: str, endpoint: str
 ) -> None:
     response = post(ask, [entry(model, provider="compat", endpoint=endpoint)])
@@ -84,13 +84,13 @@ def test_an_entry_for_compat_is_refused_as_compat_itself_refuses(
     assert code_of(post(ask, [entry(model, provider="compat", endpoint=endpoint)])) == (400, code)
 
 
-def test_an_entry_may_stream(ask: Caller) -> None:
+def test_an_entry_can_stream(ask: Caller) -> None:
     ask.gateway.reply(content="one two")
     query = {**entry()["query"], "stream": True}
     assert content_of(chunks(post(ask, [entry(query=query)]).text)) == "one two"
 
 
-def test_headers_of_an_entry_beat_its_config_which_beats_the_request(ask: Caller) -> None:
+def test_headers_of_an_entry_override_its_config_which_overrides_the_request(ask: Caller) -> None:
     ask.gateway.fault(status=503, times=5)
     config = {"maxAttempts": 2, "retryDelay": 1}
     own = {**entry()["headers"], "cf-aig-max-attempts": "3"}
@@ -100,7 +100,7 @@ def test_headers_of_an_entry_beat_its_config_which_beats_the_request(ask: Caller
     assert ask.gateway.upstream_calls == 6
 
 
-def test_a_timeout_gives_way_to_the_next(ask: Caller) -> None:
+def test_after_a_timeout_the_next_entry_is_tried(ask: Caller) -> None:
     ask.gateway.fault(delay=10)
     began = time.monotonic()
     response = post(ask, [entry(config={"requestTimeout": 100}), entry()])
@@ -108,7 +108,7 @@ def test_a_timeout_gives_way_to_the_next(ask: Caller) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_each_entry_is_cached_by_itself(ask: Caller) -> None:
+def test_each_entry_is_cached_separately(ask: Caller) -> None:
     kept = entry(config={"cacheTtl": 3600})
     statuses = [
         post(ask, [each]).headers["cf-aig-cache-status"]
@@ -117,7 +117,7 @@ def test_each_entry_is_cached_by_itself(ask: Caller) -> None:
     assert statuses == ["MISS", "HIT", "MISS"]
 
 
-def test_a_refusal_by_the_gateway_itself_ends_it(ask: Caller) -> None:
+def test_after_a_refusal_by_the_gateway_itself_no_entry_is_tried(ask: Caller) -> None:
     response = post(ask, [entry(provider="openai"), entry()])
     assert (response.status_code, response.json()) == (
         400,
@@ -143,5 +143,5 @@ def test_anything_but_an_array_of_requests_is_refused(ask: Caller, body: Any) ->
     assert code_of(post(ask, body)) == (400, 2019)
 
 
-def test_the_gateway_token_is_asked_for_first(ask: Caller) -> None:
+def test_the_gateway_token_is_checked_first(ask: Caller) -> None:
     assert code_of(post(ask, [entry()], **{"cf-aig-authorization": "wrong"})) == (401, 2009)

@@ -12,7 +12,7 @@ def test_a_request_is_listed_read_rated_and_deleted(gw: LocalGateway, run_client
     assert run_client("cloudflare", "list") == [
         {"id": id_, "model": "deepseek-flash", "provider": "deepseek", "success": True}
     ]
-    assert run_client("cloudflare", "list", {"search": "not there"}) == []
+    assert run_client("cloudflare", "list", {"model": "deepseek-v4-pro"}) == []
     usage = message.usage_metadata
     assert usage is not None
     entry = run_client("cloudflare", "get", {"id": id_})

@@ -1,1 +1,1 @@
-"""Cloudflare's part of the local gateway: access, caching, limits, routes, and their settings."""
+"""Cloudflare's part of the local gateway: admission, cache, limits, routes, and their settings."""

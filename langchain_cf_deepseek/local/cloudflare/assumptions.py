@@ -1,4 +1,4 @@
-"""Where Cloudflare's documentation is silent, or says two things: which reading to follow."""
+"""Assumptions where Cloudflare's documentation is silent or contradicts itself."""
 
 from __future__ import annotations
 
@@ -8,31 +8,30 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Assumptions:
-    """How the gateway behaves where nobody has published what Cloudflare does.
+    """How the gateway behaves where Cloudflare's behaviour is not published.
 
-    A client has to get along with every one of them.
+    A client has to work with every alternative.
     """
 
     timeout_status: Literal[400, 502, 504] = 504
-    """The status with which code 2005 tells that `cf-aig-request-timeout` ran out."""
+    """The status of code 2005 when `cf-aig-request-timeout` has expired."""
     unknown_route_status: Literal[400, 404] = 404
-    """A dynamic route that the gateway does not have: not found, or 400 with code 2005."""
+    """The status for an unknown dynamic route: 404 with code 7003, or 400 with code 2005."""
     missing_key_code: Literal[2001, 2021] | None = None
-    """What the gateway host says when nobody brought a DeepSeek key.
+    """The code of the gateway host when a request has no DeepSeek key and none is stored.
 
-    None means that it sends the request on, and that DeepSeek refuses.
+    None means that the gateway forwards the request, and DeepSeek refuses it.
     """
     retry_client_errors: bool = False
-    """Whether the gateway tries again after a 4xx of the provider, 429 apart, which it always does.
-    """
+    """Whether the gateway retries after a 4xx of the provider; after 429 it always does."""
     dlp_status: Literal[400, 424] = 400
     """The status of codes 2029 and 2030."""
     rest_guardrail_status: Literal[422, 424] = 422
-    """What the REST host says when a guardrail blocks.
+    """The status of the REST host when a guardrail blocks.
 
-    422 comes with code 2017 for prompt and answer, 424 with 2016 for a prompt.
+    422 has code 2017 for prompt and response, 424 has code 2016 for a prompt.
     """
     guardrail_content_type: str = "application/json"
-    """What the gateway host calls the one piece in which it answers `stream: true`."""
+    """The content type of the JSON with which the gateway host responds to `stream: true`."""
     spend_limit_code: Literal[2041, 2045] = 2045
-    """The code of a spend limit: 2041 was seen in September 2026, 2045 in October."""
+    """The code of a spend limit: observed were 2041 in September 2026 and 2045 in October."""

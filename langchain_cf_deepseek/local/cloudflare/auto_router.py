@@ -1,4 +1,4 @@
-"""The Auto Router, which picks a model for `cloudflare/auto`.
+"""The Auto Router, which chooses a model for `cloudflare/auto`.
 
 https://developers.cloudflare.com/ai-gateway/features/auto-router/
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from langchain_cf_deepseek.local.cloudflare.model_prefixes import assign_provider
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext
+from langchain_cf_deepseek.local.exchange import Call, CallNext, GatewayResponse
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 MODEL = "cloudflare/auto"
@@ -28,43 +28,43 @@ Reason = Literal[
     "fallback_router_timeout",
     "fallback_unsupported_input",
 ]
-"""Why the Auto Router chose a model, in its own words."""
+"""Why the Auto Router chose a model, in Cloudflare's own words."""
 
 
 @dataclass(frozen=True)
 class AutoRouter:
-    """Which models the Auto Router may choose from."""
+    """Which models the Auto Router can choose from."""
 
     candidates: Sequence[str] = (
         "@cf/deepseek-ai/deepseek-v4-flash-0731",
         "@cf/deepseek-ai/deepseek-v4-pro-0813",
         "deepseek/deepseek-v4-pro",
     )
-    """The cheapest first; it is the one chosen."""
+    """The cheapest first; the first allowed one is chosen."""
     reason: Reason | None = None
-    """The reason to give, instead of the one that follows."""
+    """Replaces the actual reason."""
 
 
 class AutoRouterStep:
-    """Chooses models, and stays with them for the length of a turn or a session."""
+    """Chooses models, and keeps the choice for the length of a turn or a session."""
 
     def __init__(self, router: AutoRouter) -> None:
         self._router = router
         self._pins: dict[tuple[str, str], str] = {}
 
-    def take(self, call: Call, name: str) -> bool:
-        """Note that a call is for the Auto Router, if its model says so."""
+    def resolve(self, call: Call, name: str) -> bool:
+        """Set the call's model if its name is the Auto Router's."""
         if name != MODEL:
             return False
         call.model, call.not_deepseek = name, True
         return True
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Choose a model, and say in headers which and why."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Choose a model, and report the model and the reason in headers."""
         if call.model == MODEL:
             chosen, reason = self._choose(call)
             assign_provider(call, chosen)
-            call.facts |= {
+            call.gateway_headers |= {
                 "cf-aig-routed-model": chosen,
                 "cf-aig-routing-reason": self._router.reason or reason,
                 "cf-aig-routing-decision-id": secrets.token_hex(16),
@@ -73,8 +73,8 @@ class AutoRouterStep:
 
     def _choose(self, call: Call) -> tuple[str, Reason]:
         headers = call.request.headers
-        models = _listed(headers.get("cf-aig-allowed-models"))
-        providers = _listed(headers.get("cf-aig-allowed-providers"))
+        models = _split_list(headers.get("cf-aig-allowed-models"))
+        providers = _split_list(headers.get("cf-aig-allowed-providers"))
         pool = [
             model
             for model in self._router.candidates
@@ -93,18 +93,18 @@ class AutoRouterStep:
 
 
 def _identities(headers: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What a request wants to stay with one model for, the narrowest first."""
-    affine = headers.get("cf-aig-no-session-affinity") != "true"
-    kinds = ("turn", "session") if affine else ("turn",)
+    """The turn and the session for which a request keeps its model."""
+    has_affinity = headers.get("cf-aig-no-session-affinity") != "true"
+    kinds = ("turn", "session") if has_affinity else ("turn",)
     return [(kind, value) for kind in kinds if (value := headers.get(f"cf-aig-{kind}-id"))]
 
 
-def _listed(header: str | None) -> list[str]:
+def _split_list(header: str | None) -> list[str]:
     return [entry.strip() for entry in (header or "").split(",") if entry.strip()]
 
 
 def _matches(pattern: str, model: str) -> bool:
-    """Whether a name fits a pattern, in which `*` stands for anything up to the next `/`."""
+    """Whether a name matches a pattern, in which `*` matches anything up to the next `/`."""
     return re.fullmatch("[^/]*".join(map(re.escape, pattern.split("*"))), model) is not None
 
 

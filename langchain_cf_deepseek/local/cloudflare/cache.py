@@ -1,4 +1,4 @@
-"""Cloudflare's response cache: off unless a request asks for it, identical requests only."""
+"""Cloudflare's response cache: only for requests that ask for it, and only identical ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Stream, replay
+from langchain_cf_deepseek.local.event_streams import is_complete
+from langchain_cf_deepseek.local.exchange import Call, CallNext, GatewayResponse, Stream, as_stream
 
 MIN_TTL = 60
 MAX_TTL = 30 * 24 * 3600
 KEY_ONLY_TTL = 300
-"""Seconds for which a request with `cf-aig-cache-key` and no TTL of its own is kept."""
+"""Seconds for which responses are cached with `cf-aig-cache-key` but without a TTL."""
 
 MAX_ENTRIES = 1000
 
@@ -32,16 +33,16 @@ class _Entry:
 
 
 class Cache:
-    """Answers kept in memory, the oldest dropped first."""
+    """Responses in memory; the oldest are dropped first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Answer from the cache, or keep what the provider answers."""
-        call.facts["cf-aig-cache-status"] = "MISS"
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Respond from the cache, or store the provider's response."""
+        call.gateway_headers["cf-aig-cache-status"] = "MISS"
         headers = call.request.headers
         ttl = _ttl(headers)
         if ttl is None or headers.get("cf-aig-skip-cache") == "true":
@@ -50,37 +51,39 @@ class Cache:
         with self._lock:
             entry = self._entries.get(key)
         if entry is not None and entry.expires > self._clock():
-            call.facts["cf-aig-cache-status"] = "HIT"
-            body = replay(entry.pieces) if entry.streamed else entry.pieces[0]
-            return Answer(entry.status, body, entry.content_type, dict(entry.headers))
-        return self._keeping(await call_next(), key, ttl)
+            call.gateway_headers["cf-aig-cache-status"] = "HIT"
+            body = as_stream(entry.pieces) if entry.streamed else entry.pieces[0]
+            return GatewayResponse(entry.status, body, entry.content_type, dict(entry.headers))
+        return self._store(await call_next(), key, ttl)
 
-    def _keeping(self, answer: Answer, key: str, ttl: int) -> Answer:
-        if answer.status != HTTPStatus.OK:
-            return answer
-        if isinstance(answer.body, bytes):
-            self._put(key, ttl, answer, (answer.body,))
+    def _store(self, response: GatewayResponse, key: str, ttl: int) -> GatewayResponse:
+        if response.status != HTTPStatus.OK:
+            return response
+        if isinstance(response.body, bytes):
+            self._put(key, ttl, response, (response.body,))
         else:
-            answer.body = self._tee(answer, answer.body, key, ttl)
-        return answer
+            response.body = self._tee(response, response.body, key, ttl)
+        return response
 
-    async def _tee(self, answer: Answer, body: Stream, key: str, ttl: int) -> Stream:
+    async def _tee(self, response: GatewayResponse, body: Stream, key: str, ttl: int) -> Stream:
         pieces: list[bytes] = []
         async with aclosing(body):
             async for piece in body:
                 pieces.append(piece)
                 yield piece
-        if b"data: [DONE]" in b"".join(pieces[-2:]):
-            self._put(key, ttl, answer, tuple(pieces))
+        if is_complete(b"".join(pieces)):
+            self._put(key, ttl, response, tuple(pieces))
 
-    def _put(self, key: str, ttl: int, answer: Answer, pieces: tuple[bytes, ...]) -> None:
+    def _put(
+        self, key: str, ttl: int, response: GatewayResponse, pieces: tuple[bytes, ...]
+    ) -> None:
         entry = _Entry(
             expires=self._clock() + ttl,
-            status=answer.status,
-            content_type=answer.content_type,
-            headers=dict(answer.headers),
+            status=response.status,
+            content_type=response.content_type,
+            headers=dict(response.headers),
             pieces=pieces,
-            streamed=not isinstance(answer.body, bytes),
+            streamed=not isinstance(response.body, bytes),
         )
         with self._lock:
             self._entries[key] = entry
@@ -90,22 +93,22 @@ class Cache:
 
 
 def _ttl(headers: dict[str, str]) -> int | None:
-    wanted = headers.get("cf-aig-cache-ttl", "")
-    if wanted.isdecimal():
-        return min(max(int(wanted), MIN_TTL), MAX_TTL) if int(wanted) else None
+    ttl = headers.get("cf-aig-cache-ttl", "")
+    if ttl.isdecimal():
+        return min(max(int(ttl), MIN_TTL), MAX_TTL) if int(ttl) else None
     return KEY_ONLY_TTL if "cf-aig-cache-key" in headers else None
 
 
 def _key(call: Call) -> str:
     """Cloudflare's key covers provider, endpoint, model, provider key and body.
 
-    A caller's key takes its place, within the gateway.
+    A caller's own key replaces it within the gateway.
     """
     headers = call.request.headers
-    custom = headers.get("cf-aig-cache-key")
+    own_key = headers.get("cf-aig-cache-key")
     parts = (
-        (call.gateway or "default", custom)
-        if custom
+        (call.gateway or "default", own_key)
+        if own_key
         else (
             call.gateway or "default",
             call.request.path,

@@ -1,4 +1,4 @@
-"""Data loss prevention: requests and answers searched as raw text, tool arguments included."""
+"""Data loss prevention: requests and responses are searched as raw text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from typing import Any, Literal
 
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.text_matchers import TextMatcher, text_matches
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, dump, read_body, replay
+from langchain_cf_deepseek.local.event_streams import assemble_completion
+from langchain_cf_deepseek.local.exchange import (
+    Call,
+    CallNext,
+    GatewayResponse,
+    as_stream,
+    dump,
+    read_body,
+)
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
-from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
 
 Check = Literal["REQUEST", "RESPONSE"]
 
@@ -21,9 +28,9 @@ RESPONSE_BLOCKED = 2030
 
 @dataclass(frozen=True)
 class DlpProfile:
-    """What must not leave or come back.
+    """What requests and responses must not contain.
 
-    A profile that checks answers holds a stream back whole, and then releases it.
+    A profile that checks responses buffers a whole stream before it is sent.
     https://developers.cloudflare.com/ai-gateway/features/dlp/
 
     Example:
@@ -34,17 +41,17 @@ class DlpProfile:
     """
 
     matches: TextMatcher
-    """Looked for in the raw JSON."""
+    """Searched for in the raw JSON."""
     check: Literal["request", "response", "both"] = "both"
     action: Literal["flag", "block"] = "block"
-    """A flag is told in the header `cf-aig-dlp`, as a block is."""
+    """Either is reported in the header `cf-aig-dlp`."""
     profile_id: str = "local-profile"
     entry_ids: Sequence[str] = ("local-entry",)
     policy_ids: Sequence[str] = ("local-policy",)
 
 
 class Dlp:
-    """Searches what passes a gateway."""
+    """Searches the requests and responses of a gateway."""
 
     def __init__(self, profiles: Sequence[DlpProfile], assumptions: Assumptions) -> None:
         self._profiles: dict[Check, list[DlpProfile]] = {
@@ -53,48 +60,48 @@ class Dlp:
         }
         self._status = assumptions.dlp_status
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Search the request, then the answer."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Search the request, then the response."""
         if not any(self._profiles.values()):
             return await call_next()
-        found = self._found("REQUEST", call.raw)
-        self._tell(call, found, REQUEST_BLOCKED)
-        answer = await call_next()
+        findings = self._find("REQUEST", call.raw)
+        self._report(call, findings, REQUEST_BLOCKED)
+        response = await call_next()
         if not self._profiles["RESPONSE"]:
-            return answer
-        streamed = not isinstance(answer.body, bytes)
-        pieces = await read_body(answer.body)
+            return response
+        streamed = not isinstance(response.body, bytes)
+        pieces = await read_body(response.body)
         raw = b"".join(pieces)
-        found += self._found("RESPONSE", raw + _put_together(raw) if streamed else raw)
-        self._tell(call, found, RESPONSE_BLOCKED)
-        answer.body = replay(pieces) if streamed else raw
-        return answer
+        findings += self._find("RESPONSE", raw + _assembled(raw) if streamed else raw)
+        self._report(call, findings, RESPONSE_BLOCKED)
+        response.body = as_stream(pieces) if streamed else raw
+        return response
 
-    def _found(self, check: Check, raw: bytes) -> list[tuple[Check, DlpProfile]]:
+    def _find(self, check: Check, raw: bytes) -> list[tuple[Check, DlpProfile]]:
         text = raw.decode(errors="replace")
         return [(check, each) for each in self._profiles[check] if text_matches(each.matches, text)]
 
-    def _tell(self, call: Call, found: list[tuple[Check, DlpProfile]], code: int) -> None:
-        """Put what was found into the header, and refuse the call if it has to be blocked."""
-        if not found:
+    def _report(self, call: Call, findings: list[tuple[Check, DlpProfile]], code: int) -> None:
+        """Put findings into the header, and refuse the call if one of them blocks."""
+        if not findings:
             return
-        blocked = any(profile.action == "block" for _, profile in found)
-        findings = [_redacted_match(check, profile) for check, profile in found]
-        header = {"findings": findings, "action": "BLOCK" if blocked else "FLAG"}
-        call.facts["cf-aig-dlp"] = json.dumps(header)
+        blocked = any(profile.action == "block" for _, profile in findings)
+        reported = [_finding(check, profile) for check, profile in findings]
+        header = {"findings": reported, "action": "BLOCK" if blocked else "FLAG"}
+        call.gateway_headers["cf-aig-dlp"] = json.dumps(header)
         if blocked:
             raise refusal(call, code, status=self._status)
 
 
-def _put_together(stream: bytes) -> bytes:
-    """Undo the cutting of words into chunks; a stream of anything else holds no cut words."""
+def _assembled(stream: bytes) -> bytes:
+    """Return the completion of a stream, in which no word is split between chunks."""
     try:
         return dump(assemble_completion(stream))
     except (AttributeError, IndexError, KeyError, TypeError):
         return b""
 
 
-def _redacted_match(check: Check, profile: DlpProfile) -> dict[str, Any]:
+def _finding(check: Check, profile: DlpProfile) -> dict[str, Any]:
     return {
         "profile": {
             "context": {},

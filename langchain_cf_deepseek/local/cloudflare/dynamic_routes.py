@@ -1,4 +1,4 @@
-"""Dynamic routes: models under a name of the gateway's own, each tried when the one before fails.
+"""Dynamic routes: named lists of models, each tried when the one before it fails.
 
 https://developers.cloudflare.com/ai-gateway/features/dynamic-routing/usage/
 """
@@ -12,14 +12,14 @@ from http import HTTPStatus
 
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.cloudflare.model_prefixes import assign_provider
-from langchain_cf_deepseek.local.cloudflare.universal_endpoint import failed
 from langchain_cf_deepseek.local.exchange import (
-    Answer,
     Call,
     CallNext,
+    GatewayResponse,
     RefusedError,
     first_success,
-    outcome,
+    response_or_refusal,
+    should_fall_back,
 )
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
@@ -29,18 +29,18 @@ MODEL_NOT_FOUND = 7003
 
 @dataclass(frozen=True)
 class RouteStep:
-    """One model of a route, with limits of its own."""
+    """One model of a route, with its own limits."""
 
     model: str
     """`deepseek/...` or `@cf/...`."""
     request_timeout_ms: int | None = None
-    """Milliseconds until its first byte; then the next step has its turn."""
+    """Milliseconds to wait for the first byte before the next step is tried."""
     max_attempts: int | None = None
-    """How often it is asked before the next step has its turn."""
+    """How many attempts are made before the next step is tried."""
 
     @property
     def headers(self) -> dict[str, str]:
-        """The request headers that say the same."""
+        """The limits as request headers."""
         limits = {
             "cf-aig-request-timeout": self.request_timeout_ms,
             "cf-aig-max-attempts": self.max_attempts,
@@ -52,7 +52,7 @@ class RouteStep:
 class Route:
     """The models behind `dynamic/<name>`, in the order in which they are tried.
 
-    A route brings its own keys.
+    A route needs no provider key in the request.
 
     Example:
         ```python
@@ -63,7 +63,7 @@ class Route:
     """
 
     steps: Sequence[RouteStep | str]
-    """Models, or models with limits of their own."""
+    """Models, or models with their own limits."""
 
 
 class Routes:
@@ -76,58 +76,58 @@ class Routes:
         default: Route,
         assumptions: Assumptions,
     ) -> None:
-        """Prepare routes.
+        """Configure routes.
 
         Args:
-            gateway_id: The gateway that owns them; no other one knows them.
-            routes: The routes by name; None means that there is one under every name.
-            default: The route that is under every name.
-            assumptions: What is said of a route that there is not.
+            gateway_id: The gateway that has them; other gateways have none.
+            routes: The routes by name; None means that every name is the default route.
+            default: The default route.
+            assumptions: The response to an unknown route.
         """
         self._gateway_id = gateway_id
         self._routes = routes
         self._default = default
         self._assumptions = assumptions
 
-    def take(self, call: Call, name: str) -> bool:
-        """Note that a call is for a route, if its model says so.
+    def resolve(self, call: Call, name: str) -> bool:
+        """Set the call's model if its name is a route's.
 
         Raises:
-            RefusedError: The gateway has no such route.
+            RefusedError: The route is unknown.
         """
         if not name.startswith(PREFIX):
             return False
         known = self._routes is None or name.removeprefix(PREFIX) in self._routes
         if not known or not call.is_at(self._gateway_id):
-            raise self._unknown(call, name)
+            raise self._refusal(call, name)
         call.model, call.not_deepseek = name, True
         return True
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Try the models of the route; headers tell which of them answered."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Try the models of the route; headers name the one that responded."""
         if not call.model.startswith(PREFIX):
             return await call_next()
         name, headers = call.model.removeprefix(PREFIX), call.request.headers
         route = self._default if self._routes is None else self._routes[name]
         steps = [step if isinstance(step, RouteStep) else RouteStep(step) for step in route.steps]
-        tries = [
-            partial(_ask, call, call_next, number, step, headers)
+        attempts = [
+            partial(_attempt, call, call_next, number, step, headers)
             for number, step in enumerate(steps)
         ]
-        return await first_success(call, tries, failed)
+        return await first_success(call, attempts, should_fall_back)
 
-    def _unknown(self, call: Call, name: str) -> RefusedError:
+    def _refusal(self, call: Call, name: str) -> RefusedError:
         if self._assumptions.unknown_route_status == HTTPStatus.BAD_REQUEST.value:
             return refusal(call, UPSTREAM_FAILED)
         return refusal(call, MODEL_NOT_FOUND, model=name)
 
 
-async def _ask(
+async def _attempt(
     call: Call, call_next: CallNext, number: int, step: RouteStep, headers: dict[str, str]
-) -> Answer:
+) -> GatewayResponse:
     call.rewrite(call.request.body, {**headers, **step.headers})
-    call.facts["cf-aig-step"] = str(number)
+    call.gateway_headers["cf-aig-step"] = str(number)
     if not assign_provider(call, step.model) or call.provider.startswith("custom-"):
-        return refusal(call, UPSTREAM_FAILED).answer
-    call.facts |= {"cf-aig-model": call.model, "cf-aig-provider": call.provider}
-    return await outcome(call_next)
+        return refusal(call, UPSTREAM_FAILED).response
+    call.gateway_headers |= {"cf-aig-model": call.model, "cf-aig-provider": call.provider}
+    return await response_or_refusal(call_next)

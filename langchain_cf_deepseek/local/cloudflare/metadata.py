@@ -1,4 +1,4 @@
-"""`cf-aig-metadata`, read as Cloudflare reads it: what is wrong with it is dropped in silence."""
+"""`cf-aig-metadata`, parsed as Cloudflare does: invalid entries are silently dropped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Value = str | int | float | bool
 
 
 def parse_metadata(headers: Mapping[str, str]) -> dict[str, Value]:
-    """Read the metadata of a request.
+    """Parse the metadata of a request.
 
-    The first five entries count, but not those under `cf.`; one value of another kind voids all.
+    Of the first five entries, those under `cf.` are dropped; one value of another type drops all.
     """
     found = parse_json(headers.get("cf-aig-metadata", ""))
     if not isinstance(found, dict) or not all(isinstance(each, Value) for each in found.values()):

@@ -1,4 +1,4 @@
-"""Who serves a model, told by the prefix of its name."""
+"""The provider of a model, from the prefix of its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from langchain_cf_deepseek.local.exchange import Call
 
 
 def assign_provider(call: Call, name: str) -> bool:
-    """Note who serves a model, and what it is called there; False when nobody does."""
+    """Set a call's provider and model; returns whether the prefix is a provider's."""
     prefix, _, rest = name.partition("/")
     call.not_deepseek = prefix != "deepseek"
     if prefix == "deepseek" or prefix.startswith("custom-"):

@@ -1,8 +1,4 @@
-"""What a call costs in the logs: the price lists, and a caller's own prices.
-
-https://api-docs.deepseek.com/quick_start/pricing and
-https://developers.cloudflare.com/ai/models/deepseek/deepseek-v4-pro/
-"""
+"""What a request costs in the logs: prices of the table of models, or the caller's own."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from langchain_cf_deepseek.data._profiles import SERVING
 from langchain_cf_deepseek.local.exchange import parse_json
 
 _MILLION = 1_000_000
@@ -17,18 +14,18 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Usage:
-    """The tokens of one answer."""
+    """The tokens of one completion."""
 
     tokens_in: int = 0
-    """The whole prompt, what the provider had in its prompt cache included."""
+    """The whole prompt, including what the provider read from its prompt cache."""
     cached: int = 0
-    """How many of them came from the provider's prompt cache."""
+    """How many of them were read from the provider's prompt cache."""
     tokens_out: int = 0
-    """The whole answer, reasoning included."""
+    """The whole completion, including reasoning."""
 
 
 def usage_of(completion: dict[str, Any]) -> Usage:
-    """Read the tokens of an answer; none where it says nothing."""
+    """Return the tokens of a completion; 0 where it states none."""
     usage = completion.get("usage")
     if not isinstance(usage, dict):
         return Usage()
@@ -46,22 +43,23 @@ class Price:
     """Prompt tokens read from the provider's prompt cache."""
     prompt: float
     """All other prompt tokens."""
-    answer: float
+    completion: float
+    """Completion tokens, reasoning included."""
 
-    def of(self, usage: Usage) -> float:
-        """Return the US dollars for an answer."""
+    def cost_of(self, usage: Usage) -> float:
+        """Return the US dollars for a completion."""
         dollars = (
             usage.cached * self.cached
             + (usage.tokens_in - usage.cached) * self.prompt
-            + usage.tokens_out * self.answer
+            + usage.tokens_out * self.completion
         )
         return round(dollars / _MILLION, 12)
 
 
 PRICES: Mapping[tuple[str, str], Price] = {
-    ("deepseek", "deepseek-flash"): Price(cached=0.003, prompt=0.15, answer=0.60),
-    ("deepseek", "deepseek-v4-pro"): Price(cached=0.022, prompt=0.66, answer=1.98),
-    ("fireworks", "deepseek-v4-pro"): Price(cached=0.145, prompt=1.74, answer=3.48),
+    (provider, name): Price(**price)
+    for name, serving in SERVING.items()
+    for provider, price in serving["prices"].items()
 }
 """By provider and model served. DeepSeek's are those outside its peak hours."""
 
@@ -69,26 +67,26 @@ _FREE = Price(0, 0, 0)
 
 
 def cost(provider: str, model: str, usage: Usage, custom: str) -> tuple[float, bool]:
-    """Return the US dollars for an answer, and whether they follow the caller's own prices.
+    """Return the US dollars for a completion, and whether the caller's own prices apply.
 
     Args:
-        provider: Who served it.
+        provider: The provider that served it.
         model: The name of the model served.
         usage: The tokens.
-        custom: The header `cf-aig-custom-cost`; one that cannot be read counts as absent.
+        custom: The header `cf-aig-custom-cost`; a malformed one counts as absent.
     """
     own = _own_prices(custom)
     if own is None:
-        return PRICES.get((provider, model), _FREE).of(usage), False
+        return PRICES.get((provider, model), _FREE).cost_of(usage), False
     if "total_cost" in own:
         return own["total_cost"], True
     prompt = own.get("per_token_in", 0)
     price = Price(
         cached=own.get("per_cache_read_token", prompt) * _MILLION,
         prompt=prompt * _MILLION,
-        answer=own.get("per_token_out", 0) * _MILLION,
+        completion=own.get("per_token_out", 0) * _MILLION,
     )
-    return price.of(usage), True
+    return price.cost_of(usage), True
 
 
 def _own_prices(custom: str) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""The rate limit of a gateway: so many requests in so many seconds, for all callers together."""
+"""The rate limit of a gateway: requests per period of time, for all callers together."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from langchain_cf_deepseek.local.cloudflare.time_windows import Clock, Technique, Window
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext
+from langchain_cf_deepseek.local.exchange import Call, CallNext, GatewayResponse
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 RATE_LIMITED = 2003
@@ -14,7 +14,7 @@ RATE_LIMITED = 2003
 
 @dataclass(frozen=True)
 class RateLimit:
-    """How many requests a gateway lets through; what comes from the cache is not counted.
+    """How many requests a gateway allows; responses from the cache do not count.
 
     Example:
         ```python
@@ -28,14 +28,14 @@ class RateLimit:
 
 
 class RateLimiter:
-    """Counts requests, and refuses those above the limit; a refused one does not count."""
+    """Counts requests, and refuses those above the limit; refused requests do not count."""
 
     def __init__(self, limit: RateLimit | None, clock: Clock = time.monotonic) -> None:
         self._limit = limit
         self._window = Window(limit.seconds, limit.technique, clock) if limit else None
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Refuse a call above the limit, without saying when to come back."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Refuse a call above the limit, without a `retry-after` header."""
         if self._limit and self._window:
             if self._window.total >= self._limit.requests:
                 raise refusal(call, RATE_LIMITED)

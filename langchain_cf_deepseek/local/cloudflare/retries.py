@@ -1,4 +1,4 @@
-"""How often and how long the gateway asks the provider, before it gives up."""
+"""How often and how long the gateway tries to get a response from the provider."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Literal, get_args
 
 from langchain_cf_deepseek.local.cloudflare.assumptions import Assumptions
 from langchain_cf_deepseek.local.exchange import (
-    Answer,
     Call,
     CallNext,
+    GatewayResponse,
     Stream,
     first_success,
-    outcome,
+    response_or_refusal,
 )
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
@@ -29,22 +29,22 @@ MAX_DELAY_MS = 5000
 
 @dataclass(frozen=True)
 class Retries:
-    """How the gateway tries again, where a request does not say it by header.
+    """How the gateway retries; the headers of a request override it.
 
     https://developers.cloudflare.com/ai-gateway/configuration/request-handling/
     """
 
     max_attempts: int = 1
-    """Attempts in all, 1 to 5."""
+    """Number of attempts, 1 to 5."""
     retry_delay_ms: int = 100
     """Milliseconds between two attempts, at most 5000."""
     backoff: Backoff = "constant"
-    """How the delay grows with every attempt."""
+    """How the delay grows with each attempt."""
     request_timeout_ms: int | None = None
-    """Milliseconds until the first byte; after the last of several attempts there is no limit."""
+    """Milliseconds to wait for the first byte; the last of several attempts has no limit."""
 
     def overridden_by(self, headers: Mapping[str, str]) -> Retries:
-        """Put the headers of a request in front of these settings."""
+        """Return these settings as overridden by the headers of a request."""
         attempts = _number(headers, "cf-aig-max-attempts", self.max_attempts)
         backoff = headers.get("cf-aig-backoff")
         return Retries(
@@ -54,13 +54,13 @@ class Retries:
             _number(headers, "cf-aig-request-timeout", self.request_timeout_ms),
         )
 
-    def pause(self, failed: int) -> float:
-        """Seconds to wait after so many attempts that failed."""
+    def delay(self, failed: int) -> float:
+        """Seconds to wait after the given number of failed attempts."""
         growth = {"constant": 1, "linear": failed, "exponential": 1 << failed - 1}
         return self.retry_delay_ms * growth[self.backoff] / 1000
 
     def timeout(self, failed: int) -> float | None:
-        """Seconds to wait for the first byte, after so many attempts that failed."""
+        """Seconds to wait for the first byte, after the given number of failed attempts."""
         last_of_several = self.max_attempts > 1 and failed == self.max_attempts - 1
         if self.request_timeout_ms is None or last_of_several:
             return None
@@ -68,51 +68,53 @@ class Retries:
 
 
 class Attempts:
-    """Asks the provider, and counts how often."""
+    """Makes the attempts, and counts them."""
 
     def __init__(self, retries: Retries, assumptions: Assumptions) -> None:
         self.count = 0
         self._retries = retries
         self._assumptions = assumptions
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Ask until an answer is worth handing on."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Make attempts until a response needs no retry."""
         plan = self._retries.overridden_by(call.request.headers)
-        tries = [
+        attempts = [
             partial(self._attempt, call, call_next, plan, failed)
             for failed in range(plan.max_attempts)
         ]
-        return await first_success(call, tries, self._should_retry)
+        return await first_success(call, attempts, self._should_retry)
 
-    async def _attempt(self, call: Call, call_next: CallNext, plan: Retries, failed: int) -> Answer:
+    async def _attempt(
+        self, call: Call, call_next: CallNext, plan: Retries, failed: int
+    ) -> GatewayResponse:
         if failed:
-            await asyncio.sleep(plan.pause(failed))
+            await asyncio.sleep(plan.delay(failed))
         timeout = plan.timeout(failed)
         try:
             async with asyncio.timeout(timeout):
-                answer = await outcome(call_next)
-                if timeout is not None and not isinstance(answer.body, bytes):
-                    answer.body = await _has_started(answer.body)
+                response = await response_or_refusal(call_next)
+                if timeout is not None and not isinstance(response.body, bytes):
+                    response.body = await _wait_for_first_piece(response.body)
         except TimeoutError:
             status = self._assumptions.timeout_status
-            answer = refusal(call, UPSTREAM_FAILED, status=status).answer
-        self.count += answer.origin != "gateway"
-        return answer
+            response = refusal(call, UPSTREAM_FAILED, status=status).response
+        self.count += response.origin != "gateway"
+        return response
 
-    def _should_retry(self, answer: Answer) -> bool:
-        if answer.origin != "provider":
-            return answer.origin == "unreachable"
+    def _should_retry(self, response: GatewayResponse) -> bool:
+        if response.origin != "provider":
+            return response.origin == "unreachable"
         first = 400 if self._assumptions.retry_client_errors else HTTPStatus.INTERNAL_SERVER_ERROR
-        return answer.status >= first or answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        return response.status >= first or response.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
-async def _has_started(body: Stream) -> Stream:
-    """Wait for the first piece of a stream; the rest may come when it likes."""
+async def _wait_for_first_piece(body: Stream) -> Stream:
+    """Return a stream after its first piece has been received."""
     first = await anext(body, b"")
-    return _with_first_chunk(first, body)
+    return _with_first_piece(first, body)
 
 
-async def _with_first_chunk(first: bytes, rest: Stream) -> Stream:
+async def _with_first_piece(first: bytes, rest: Stream) -> Stream:
     try:
         yield first
         async for piece in rest:
@@ -121,7 +123,7 @@ async def _with_first_chunk(first: bytes, rest: Stream) -> Stream:
         await rest.aclose()
 
 
-def _number(headers: Mapping[str, str], name: str, otherwise: int | None) -> int | None:
+def _number(headers: Mapping[str, str], name: str, default: int | None) -> int | None:
     with suppress(ValueError):
-        return max(int(headers[name]), 0) if name in headers else otherwise
-    return otherwise
+        return max(int(headers[name]), 0) if name in headers else default
+    return default

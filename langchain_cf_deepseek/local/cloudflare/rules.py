@@ -1,4 +1,4 @@
-"""The rules of one gateway: what its settings make of a call, in Cloudflare's order."""
+"""The rules of one gateway, and the steps that apply them in Cloudflare's order."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from langchain_cf_deepseek.local.cloudflare.rate_limit import RateLimit, RateLim
 from langchain_cf_deepseek.local.cloudflare.retries import Attempts, Retries
 from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, Spending, SpendLimit
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Step
+from langchain_cf_deepseek.local.exchange import Call, CallNext, GatewayResponse, Step
 
 
 @dataclass(frozen=True)
 class Rules:
-    """How a gateway is set, beyond who may use it.
+    """The settings of a gateway, apart from its credentials.
 
-    All but `auto_router` are settings of the one gateway that `LocalGateway` has; the gateway
-    `default`, which the unified endpoint takes for requests that name none, has none of them.
-    The checks come in the order of the first fields, behind credentials and cache.
+    All except `auto_router` apply only to the gateway of `LocalGateway`, not to `default`, which
+    the unified endpoint uses for requests without a gateway. Policies, limits, guardrails and DLP
+    are checked in the order of the fields, after credentials and cache.
 
     Example:
         ```python
@@ -34,66 +34,66 @@ class Rules:
     """
 
     policies: Sequence[Policy] = ()
-    """Who may use the gateway; none means everybody."""
+    """Who can use the gateway; without policies, everyone can."""
     rate_limit: RateLimit | None = None
-    """How many requests pass."""
+    """How many requests are allowed."""
     spend_limits: Sequence[SpendLimit] = ()
-    """How much may be spent, and on what."""
+    """How much can be spent, and on what."""
     guardrails: Guardrails | None = None
-    """What prompts and answers must not say."""
+    """What prompts and responses must not say."""
     dlp: Sequence[DlpProfile] = ()
-    """What must not leave or come back."""
+    """What requests and responses must not contain."""
     routes: Mapping[str, Route] | None = None
-    """The models behind `dynamic/<name>`; None puts the first model behind every name."""
+    """The models of `dynamic/<name>`; None means the first model for every name."""
     auto_router: AutoRouter = field(default_factory=AutoRouter)
-    """The models behind `cloudflare/auto`."""
+    """The models of `cloudflare/auto`."""
     retries: Retries = field(default_factory=Retries)
-    """How often and how long the provider is asked, where a request does not say it."""
+    """How the gateway retries, unless the request's headers override it."""
     byok_only: bool = False
-    """Whether requests are refused for which Cloudflare would have to pay."""
+    """Whether requests for which Cloudflare would have to pay are refused."""
     assumptions: Assumptions = field(default_factory=Assumptions)
-    """What to do where Cloudflare's documentation is silent."""
+    """Behaviour that Cloudflare's documentation leaves open."""
 
 
 class RuleSteps:
-    """The steps of a call that the rules make, and what they remember."""
+    """The steps that apply the rules, with their counts and amounts."""
 
     def __init__(self, rules: Rules, gateway_id: str, models: Mapping[str, Model]) -> None:
-        """Prepare the steps.
+        """Create the steps.
 
         Args:
             rules: The rules.
-            gateway_id: The gateway that they belong to; a call to another one is not ruled.
-            models: The models served; the first one answers routes without steps of their own.
+            gateway_id: The gateway that the rules apply to.
+            models: The models served; the first one serves routes without steps.
         """
         self._gateway_id = gateway_id
-        self._spending = Spending(rules.spend_limits, rules.policies, models, rules.assumptions)
-        self._limiter = RateLimiter(rules.rate_limit)
-        self._chooser = AutoRouterStep(rules.auto_router)
+        spending = Spending(rules.spend_limits, rules.policies, models, rules.assumptions)
+        limiter = RateLimiter(rules.rate_limit)
+        auto_router = AutoRouterStep(rules.auto_router)
         self._attempts = Attempts(rules.retries, rules.assumptions)
         default = Route([f"deepseek/{next(iter(models))}"])
         routes = Routes(gateway_id, rules.routes, default, rules.assumptions)
-        self.takes = (routes.take, self._chooser.take)
+        self.model_resolvers = (routes.resolve, auto_router.resolve)
         self.steps: Sequence[Step] = (
-            self._only_at_own_gateway(self._spending.policies),
-            self._only_at_own_gateway(self._limiter.step),
-            self._only_at_own_gateway(self._spending.limits),
+            self._only_at_own_gateway(spending.policies),
+            self._only_at_own_gateway(limiter.step),
+            self._only_at_own_gateway(spending.limits),
             self._only_at_own_gateway(Guard(rules.guardrails, rules.assumptions).step),
             self._only_at_own_gateway(Dlp(rules.dlp, rules.assumptions).step),
-            self._chooser.step,
+            auto_router.step,
             routes.step,
             self._attempts.step,
         )
 
     @property
     def upstream_calls(self) -> int:
-        """How often the provider was asked."""
+        """How many requests the provider received."""
         return self._attempts.count
 
     def _only_at_own_gateway(self, step: Step) -> Step:
-        """Take a step only at the gateway that it belongs to."""
+        """Skip a step at other gateways."""
 
-        async def ruled(call: Call, call_next: CallNext) -> Answer:
+        async def conditional_step(call: Call, call_next: CallNext) -> GatewayResponse:
             return await (step(call, call_next) if call.is_at(self._gateway_id) else call_next())
 
-        return ruled
+        return conditional_step

@@ -1,4 +1,4 @@
-"""Spend limits and policies: who may still spend, counted from the token usage of the answers."""
+"""Spend limits and policies; spending is computed from the token usage of completions."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from langchain_cf_deepseek.local.cloudflare.metering import price_call, with_met
 from langchain_cf_deepseek.local.cloudflare.prices import Usage
 from langchain_cf_deepseek.local.cloudflare.time_windows import Clock, Technique, Window
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError, json_answer
+from langchain_cf_deepseek.local.exchange import (
+    Call,
+    CallNext,
+    GatewayResponse,
+    RefusedError,
+    json_response,
+)
 from langchain_cf_deepseek.local.faults.error_bodies import policy_body, refusal
 
 
 @dataclass(frozen=True)
 class SpendLimit:
-    """So many US dollars in so many seconds, for the calls that the rule is about.
+    """A limit in US dollars per period of time, for the calls that match the rule.
 
-    A call is checked before it is sent and counted when its usage is known, so the call that goes
-    over the limit still passes.
+    A call is checked before it is sent and counted when its usage is known, so the call that
+    exceeds the limit still succeeds.
     https://developers.cloudflare.com/ai-gateway/features/spend-limits/
 
     Example:
@@ -38,18 +44,18 @@ class SpendLimit:
     seconds: float
     technique: Technique = "fixed"
     name: str = "local"
-    """The name of the rule, which its refusal tells."""
+    """The name of the rule, which the refusal quotes."""
     model: str | None = None
-    """The model that it is about, as the provider calls it; None means all."""
+    """The provider's name of the model that the rule applies to; None means all."""
     provider: str | None = None
-    """The provider that it is about; None means all."""
+    """The provider that the rule applies to; None means all."""
     metadata: Mapping[str, Value] = field(default_factory=dict)
-    """The entries of `cf-aig-metadata` that it is about."""
+    """The entries of `cf-aig-metadata` that a call must have."""
     late: int = 0
-    """How many calls late the limit notices what was spent: on the live service mostly one."""
+    """After how many further calls spending is counted: on the live service mostly one."""
 
-    def concerns(self, call: Call) -> bool:
-        """Whether a call counts."""
+    def matches(self, call: Call) -> bool:
+        """Whether the rule applies to a call."""
         return (
             self.model in {None, call.model}
             and self.provider in {None, call.provider}
@@ -65,49 +71,49 @@ class SpendLimit:
 
 @dataclass(frozen=True)
 class Policy:
-    """Who may use the gateway, told by metadata. With the first policy, all others may not.
+    """Who can use the gateway, by metadata. With any policy, calls that match none are rejected.
 
-    A policy that blocks beats those that allow. Rejections have a shape of their own, without a
+    A policy that blocks overrides those that allow. Rejections have their own shape, without a
     code.
     https://developers.cloudflare.com/ai-gateway/features/policies/
     """
 
     metadata: Mapping[str, Value] = field(default_factory=dict)
-    """The entries of `cf-aig-metadata` that it is about; none means every call."""
+    """The entries of `cf-aig-metadata` that a call must have; if empty, every call matches."""
     action: Literal["allow", "block"] = "allow"
     budget_usd: float | None = None
-    """What may be spent under it in `seconds`; None means any amount."""
+    """How much can be spent in `seconds`; None means any amount."""
     seconds: float = 86_400
     bucket: str = "local"
-    """The name of the budget, which its rejection tells."""
+    """The name of the budget, which the rejection quotes."""
 
-    def concerns(self, call: Call) -> bool:
-        """Whether a call comes under it."""
+    def matches(self, call: Call) -> bool:
+        """Whether the policy applies to a call."""
         return self.metadata.items() <= parse_metadata(call.request.headers).items()
 
 
 class _Budget:
-    """What was spent under one rule."""
+    """The spending under one rule."""
 
     def __init__(self, rule: SpendLimit | Policy, window: Window, late: int = 0) -> None:
         self._rule = rule
         self._window = window
         self._late = late
-        self._unnoticed: deque[float] = deque()
+        self._uncounted: deque[float] = deque()
 
     @property
     def spent(self) -> float:
         return self._window.total
 
-    def account(self, call: Call, usd: float) -> None:
-        if self._rule.concerns(call):
-            self._unnoticed.append(usd)
-            if len(self._unnoticed) > self._late:
-                self._window.add(self._unnoticed.popleft())
+    def record(self, call: Call, usd: float) -> None:
+        if self._rule.matches(call):
+            self._uncounted.append(usd)
+            if len(self._uncounted) > self._late:
+                self._window.add(self._uncounted.popleft())
 
 
 class Spending:
-    """The limits and policies of a gateway, and what was spent under each."""
+    """The limits and policies of a gateway, and the spending under each."""
 
     def __init__(
         self,
@@ -128,35 +134,37 @@ class Spending:
         self._models = models
         self._code = assumptions.spend_limit_code
 
-    async def policies(self, call: Call, call_next: CallNext) -> Answer:
-        """Reject a call that no policy allows, or whose policy has spent its budget."""
-        concerning = [
-            (policy, budget) for policy, budget in self._policies if policy.concerns(call)
-        ]
-        blocked = any(policy.action == "block" for policy, _ in concerning)
-        if self._policies and (blocked or not concerning):
+    async def policies(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Reject a call that no policy allows, or whose policy's budget is used up."""
+        matching = [(policy, budget) for policy, budget in self._policies if policy.matches(call)]
+        blocked = any(policy.action == "block" for policy, _ in matching)
+        if self._policies and (blocked or not matching):
             raise _rejection(403, "Access denied by policy")
-        for policy, budget in concerning:
+        for policy, budget in matching:
             if policy.budget_usd is not None and budget.spent >= policy.budget_usd:
-                facts = {"bucket": policy.bucket, "spent": budget.spent, "limit": policy.budget_usd}
-                raise _rejection(429, "Spending limit exceeded", **facts)
+                details = {
+                    "bucket": policy.bucket,
+                    "spent": budget.spent,
+                    "limit": policy.budget_usd,
+                }
+                raise _rejection(429, "Spending limit exceeded", **details)
         return await call_next()
 
-    async def limits(self, call: Call, call_next: CallNext) -> Answer:
-        """Refuse a call whose limit is used up, and count what the others cost."""
+    async def limits(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Refuse a call whose limit is used up, and count the cost of the others."""
         for limit, budget in self._limits:
-            if limit.concerns(call) and budget.spent >= limit.usd:
+            if limit.matches(call) and budget.spent >= limit.usd:
                 raise refusal(call, self._code, rule=limit)
-        answer = await call_next()
-        return with_metering(answer, partial(self._account, call)) if self._budgets else answer
+        response = await call_next()
+        return with_metering(response, partial(self._record, call)) if self._budgets else response
 
-    def _account(self, call: Call, usage: Usage) -> None:
+    def _record(self, call: Call, usage: Usage) -> None:
         _, usd, _ = price_call(call, usage, self._models)
         for budget in self._budgets:
-            budget.account(call, usd)
+            budget.record(call, usd)
 
 
-def _rejection(status: int, message: str, **facts: Any) -> RefusedError:
-    answer = json_answer(status, policy_body(message, **facts))
-    answer.origin = "gateway"
-    return RefusedError(answer)
+def _rejection(status: int, message: str, **details: Any) -> RefusedError:
+    response = json_response(status, policy_body(message, **details))
+    response.origin = "gateway"
+    return RefusedError(response)

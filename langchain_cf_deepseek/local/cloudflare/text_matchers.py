@@ -1,4 +1,4 @@
-"""What guardrails and DLP look for in a text, and which texts there are in a chat."""
+"""What guardrails and DLP search for in a text, and the texts of chat messages."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 TextMatcher = Sequence[str] | Callable[[str], bool]
-"""Words, of which one in the text is enough, upper or lower case; or a function that decides."""
+"""Words, of which the text must contain one in any case; or a function that decides."""
 
 
-def text_matches(finder: TextMatcher, text: str) -> bool:
-    """Whether a finder finds something in a text."""
-    if callable(finder):
-        return finder(text)
-    return any(word.casefold() in text.casefold() for word in finder)
+def text_matches(matcher: TextMatcher, text: str) -> bool:
+    """Whether a text matches."""
+    if callable(matcher):
+        return matcher(text)
+    return any(word.casefold() in text.casefold() for word in matcher)
 
 
 def message_texts(messages: Any) -> Iterator[str]:
-    """Yield the texts of messages: content, parts of content, reasoning. Other shapes have none."""
+    """Yield the texts of messages: content, content parts, reasoning."""
     for message in messages if isinstance(messages, list) else ():
         if not isinstance(message, dict):
             continue

@@ -1,4 +1,4 @@
-"""Amounts within a window of time, which rate limits and budgets are about."""
+"""Windows of time, in which rate limits count requests and budgets add up spending."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import Literal
 
 Technique = Literal["fixed", "sliding"]
-"""A fixed window begins with its first amount and ends as a whole; a sliding one forgets each
-amount in its turn."""
+"""A fixed window starts with its first amount, and all its amounts expire together; in a sliding
+window each amount expires separately."""
 
 Clock = Callable[[], float]
 
 
 class Window:
-    """What was added within the last so many seconds."""
+    """The amounts of the last seconds."""
 
     def __init__(
         self, seconds: float, technique: Technique = "fixed", clock: Clock = time.monotonic
@@ -31,24 +31,19 @@ class Window:
     def total(self) -> float:
         """The sum of the amounts."""
         with self._lock:
-            self._forget()
+            self._drop_expired()
             return sum(amount for _, amount in self._amounts)
 
     def add(self, amount: float) -> None:
         """Add an amount, now."""
         with self._lock:
-            self._forget()
+            self._drop_expired()
             self._amounts.append((self._clock(), amount))
 
-    def _forget(self) -> None:
+    def _drop_expired(self) -> None:
         oldest = self._clock() - self._seconds
         while self._amounts and self._amounts[0][0] <= oldest:
             if self._technique == "fixed":
                 self._amounts.clear()
             else:
                 self._amounts.popleft()
-
-    def clear(self) -> None:
-        """Begin anew."""
-        with self._lock:
-            self._amounts.clear()

@@ -6,10 +6,16 @@ https://developers.cloudflare.com/ai-gateway/usage/universal/
 from __future__ import annotations
 
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, first_success, outcome
+from langchain_cf_deepseek.local.exchange import (
+    Call,
+    CallNext,
+    GatewayResponse,
+    first_success,
+    response_or_refusal,
+    should_fall_back,
+)
 from langchain_cf_deepseek.local.faults.error_bodies import refusal
 
 BAD_FORMAT = 2019
@@ -22,24 +28,20 @@ _CONFIG_HEADERS = {
     "retryDelay": "cf-aig-retry-delay",
     "backoff": "cf-aig-backoff",
 }
-"""What an entry's `config` says, and the header that says the same."""
+"""Key of an entry's `config` -> the equivalent header."""
 
 
-def failed(answer: Answer) -> bool:
-    """Whether the next in line has its turn: not when the gateway itself refused."""
-    return answer.status >= HTTPStatus.BAD_REQUEST and answer.origin != "gateway"
-
-
-async def universal(call: Call, call_next: CallNext) -> Answer:
-    """Try one entry after another; `cf-aig-step` tells which of them answered."""
+async def try_entries(call: Call, call_next: CallNext) -> GatewayResponse:
+    """Try one entry after another; `cf-aig-step` is the number of the one that responded."""
     entries = call.request.body
     if not isinstance(entries, list) or not entries or not all(map(_is_entry, entries)):
         raise refusal(call, BAD_FORMAT)
     headers = call.request.headers
-    tries = [
-        partial(_ask, call, call_next, step, entry, headers) for step, entry in enumerate(entries)
+    attempts = [
+        partial(_attempt, call, call_next, step, entry, headers)
+        for step, entry in enumerate(entries)
     ]
-    return await first_success(call, tries, failed)
+    return await first_success(call, attempts, should_fall_back)
 
 
 def _is_entry(entry: Any) -> bool:
@@ -51,10 +53,10 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-async def _ask(
+async def _attempt(
     call: Call, call_next: CallNext, step: int, entry: dict[str, Any], headers: dict[str, str]
-) -> Answer:
-    """Ask one provider. Its own headers beat those of the whole request."""
+) -> GatewayResponse:
+    """Send one entry to its provider; its headers override those of the whole request."""
     config = {
         header: str(value).lower()
         for key, header in _CONFIG_HEADERS.items()
@@ -63,5 +65,5 @@ async def _ask(
     own = {name.lower(): str(value) for name, value in entry.get("headers", {}).items()}
     call.rewrite(entry.get("query", {}), {**headers, **config, **own})
     call.endpoint = f"{entry['provider']}/{entry['endpoint'].lstrip('/')}"
-    call.facts["cf-aig-step"] = str(step)
-    return await outcome(call_next)
+    call.gateway_headers["cf-aig-step"] = str(step)
+    return await response_or_refusal(call_next)

@@ -1,1 +1,1 @@
-"""DeepSeek's part of the local gateway: its API, models and prompt cache."""
+"""DeepSeek's part of the local gateway: its chat API, models, prompt cache and formats."""

@@ -1,4 +1,4 @@
-"""DeepSeek's part: its own library checks every request and shapes every answer."""
+"""DeepSeek's chat API: its own library validates every request and builds every response."""
 
 from __future__ import annotations
 
@@ -24,18 +24,21 @@ from deepseek_recipe import (
     ReqwestImageFetcher,
 )
 
-from langchain_cf_deepseek.local.cloudflare.fireworks import fireworks_chunks, fireworks_response
+from langchain_cf_deepseek.local.deepseek.fireworks_format import (
+    fireworks_chunks,
+    fireworks_response,
+)
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.deepseek.prompt_cache import PromptMemory, prompt_tokens
+from langchain_cf_deepseek.local.deepseek.prompt_cache import PromptCache, prompt_tokens
 from langchain_cf_deepseek.local.exchange import (
     DEEPSEEK_ERROR_TYPE,
     EVENT_STREAM,
-    Answer,
     Call,
+    GatewayResponse,
     RefusedError,
     Stream,
     dump,
-    json_answer,
+    json_response,
 )
 from langchain_cf_deepseek.local.faults.error_bodies import deepseek_refusal
 from langchain_cf_deepseek.local.simulated_model.inference import Inference, generate, render
@@ -44,18 +47,17 @@ from langchain_cf_deepseek.local.simulated_model.replies import Reply, simulated
 Passback = Literal["off", "pro-like", "strict"]
 UsageChunk = Literal["deepseek", "catalogue"]
 
-CONTEXT_TOKENS = 1_048_576
 MAX_USER_ID_BYTES = 512
-NO_PREFIX = (
+_PREFIX_NEEDS_BETA = (
     'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
 )
 
-MOST_IMAGE_TOKENS = 1024
+MAX_IMAGE_TOKENS = 1024
 """https://api-docs.deepseek.com/guides/vision"""
 
 
 class DeepSeek:
-    """DeepSeek's chat API, answered by the pretend model."""
+    """DeepSeek's chat API, served by the simulated model."""
 
     def __init__(
         self,
@@ -69,52 +71,59 @@ class DeepSeek:
         self._passback = passback
         self._keep_alive = keep_alive
         self._usage_chunk = usage_chunk
-        self._prompts = PromptMemory()
+        self._prompt_cache = PromptCache()
 
-    def reset(self) -> None:
-        """Forget the prompts seen, so that nothing counts as a hit of the context cache."""
-        self._prompts = PromptMemory()
+    def fresh(self) -> DeepSeek:
+        """Return the same API with an empty prompt cache."""
+        return DeepSeek(
+            models=self._models,
+            passback=self._passback,
+            keep_alive=self._keep_alive,
+            usage_chunk=self._usage_chunk,
+        )
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
-    async def answer(self, call: Call) -> Answer:
-        """Answer a call; raises `RefusedError` with DeepSeek's own error."""
+    async def respond(self, call: Call) -> GatewayResponse:
+        """Respond to a call; raises `RefusedError` with DeepSeek's own error."""
         if call.endpoint == "models":
             return self._model_list()
         inference = self._inference(call)
-        catalogue = self._as_fireworks(call)
+        fireworks = self._in_fireworks_format(call)
         if inference.request.stream:
-            return Answer(200, self._stream(inference, catalogue), EVENT_STREAM)
-        response = _whole(inference)
-        body = dump(fireworks_response(response) if catalogue else response)
-        return Answer(200, b"\n" * self._keep_alive + body)
+            return GatewayResponse(200, self._stream(inference, fireworks), EVENT_STREAM)
+        completion = _completion(inference)
+        body = dump(fireworks_response(completion) if fireworks else completion)
+        return GatewayResponse(200, b"\n" * self._keep_alive + body)
 
-    def _as_fireworks(self, call: Call) -> bool:
+    def _in_fireworks_format(self, call: Call) -> bool:
         if not call.on_rest_host:
             return False
         if self._usage_chunk is not None:
             return self._usage_chunk == "catalogue"
         model = self._models.get(call.model)
-        return call.billed and model is not None and model.resold
+        return call.unified_billing and model is not None and model.resold
 
-    def _model_list(self) -> Answer:
+    def _model_list(self) -> GatewayResponse:
         data = [
             {"id": name, "object": "model", "owned_by": "deepseek"}
             for name in self._current_names()
         ]
-        return json_answer(200, {"object": "list", "data": data})
+        return json_response(200, {"object": "list", "data": data})
 
     def _inference(self, call: Call) -> Inference:
         body = self._body(call)
         try:
             chat = ChatCompletionRequest(body)
         except ValueError as error:
-            raise RefusedError(Answer(400, _parse_error(str(error)), "text/plain")) from error
+            raise RefusedError(
+                GatewayResponse(400, _parse_error(str(error)), "text/plain")
+            ) from error
         if not call.beta and any(
             message.get("prefix") for message in call.request.body["messages"]
         ):
-            raise deepseek_refusal(400, NO_PREFIX)
+            raise deepseek_refusal(400, _PREFIX_NEEDS_BETA)
         name = chat.model
         model = self._models.get(name)
         if model is None and call.not_deepseek:
@@ -127,17 +136,17 @@ class DeepSeek:
             request = chat.convert(self._options(name, model))
             prompt = render(request.model_version, request.conversation)
             tokens = prompt_tokens(prompt) + _image_tokens(request)
-            max_tokens = request.resolve_max_tokens(tokens, CONTEXT_TOKENS)
+            max_tokens = request.resolve_max_tokens(tokens, model.context_tokens)
         except ConversionError as error:
-            answer = Answer(error.status_code, error.body.encode(), DEEPSEEK_ERROR_TYPE)
-            raise RefusedError(answer) from error
+            response = GatewayResponse(error.status_code, error.body.encode(), DEEPSEEK_ERROR_TYPE)
+            raise RefusedError(response) from error
         except ImageError as error:
             raise deepseek_refusal(400, str(error)) from error
         user_id = _user_id(call)
         scripted = call.replies.popleft() if call.replies else None
         if scripted is None:
             reply = simulated_reply(request.conversation)
-            cached_tokens = self._prompts.cached_tokens(prompt, user_id)
+            cached_tokens = self._prompt_cache.cached_tokens(prompt, user_id)
         else:
             reply, cached_tokens = scripted, scripted.cached_tokens
         return Inference(
@@ -152,7 +161,7 @@ class DeepSeek:
         )
 
     def _body(self, call: Call) -> bytes:
-        """The request as DeepSeek sees it, thinking set where the model's name fixes it."""
+        """The request body for DeepSeek, with `thinking` where the model's name fixes it."""
         body = call.provider_body()
         model = self._models.get(call.model)
         if model is None or model.thinking is None:
@@ -161,36 +170,36 @@ class DeepSeek:
         return dump({**json.loads(body), "thinking": thinking})
 
     def _options(self, name: str, model: Model) -> ConversionOptions:
-        reject = self._passback == "strict" or (
+        rejects = self._passback == "strict" or (
             self._passback == "pro-like" and model.version == ModelVersion.DeepseekV4Pro
         )
         behavior = ReasoningContentBehavior
         return ConversionOptions(
-            reasoning_content_behavior=behavior.Reject if reject else behavior.FillEmpty
+            reasoning_content_behavior=behavior.Reject if rejects else behavior.FillEmpty
         ).with_model_versions_by_name({name: model.version})
 
     def _current_names(self) -> list[str]:
         return list(dict.fromkeys(model.served for model in self._models.values()))
 
-    async def _stream(self, inference: Inference, catalogue: bool) -> Stream:
+    async def _stream(self, inference: Inference, fireworks: bool) -> Stream:
         for _ in range(self._keep_alive):
             yield b": keep-alive\n\n"
-        for chunk in _chunks(inference, catalogue):
+        for chunk in _chunks(inference, fireworks):
             yield b"data: " + chunk + b"\n\n"
-            # Streams take turns, chunk by chunk, as on a busy service.
+            # Concurrent streams interleave chunk by chunk, as on a busy service.
             await asyncio.sleep(0)
         yield b"data: [DONE]\n\n"
 
 
-def _chunks(inference: Inference, catalogue: bool) -> Iterator[bytes]:
+def _chunks(inference: Inference, fireworks: bool) -> Iterator[bytes]:
     texts = (chunk.to_json() for chunk in generate(inference))
-    if inference.reply.finish_reason is None and not catalogue:
+    if inference.reply.finish_reason is None and not fireworks:
         return (text.encode() for text in texts)
-    chunks = (_finished(json.loads(text), inference.reply) for text in texts)
-    return map(dump, fireworks_chunks(chunks) if catalogue else chunks)
+    chunks = (_with_finish_reason(json.loads(text), inference.reply) for text in texts)
+    return map(dump, fireworks_chunks(chunks) if fireworks else chunks)
 
 
-def _whole(inference: Inference) -> dict[str, Any]:
+def _completion(inference: Inference) -> dict[str, Any]:
     response = ChatCompletionResponse(
         inference.id,
         inference.model,
@@ -200,11 +209,11 @@ def _whole(inference: Inference) -> dict[str, Any]:
     )
     for chunk in generate(inference):
         response.accumulate(chunk)
-    return _finished(json.loads(response.to_json()), inference.reply)
+    return _with_finish_reason(json.loads(response.to_json()), inference.reply)
 
 
-def _finished(payload: dict[str, Any], reply: Reply) -> dict[str, Any]:
-    """Put in the finish reason of a scripted reply."""
+def _with_finish_reason(payload: dict[str, Any], reply: Reply) -> dict[str, Any]:
+    """Set the finish reason of a scripted reply."""
     for choice in payload["choices"]:
         if reply.finish_reason is not None and choice["finish_reason"] is not None:
             choice["finish_reason"] = reply.finish_reason
@@ -212,17 +221,17 @@ def _finished(payload: dict[str, Any], reply: Reply) -> dict[str, Any]:
 
 
 def _image_tokens(request: ConversationRequest) -> int:
-    """Check the images sent along, and count their tokens. Linked images are not fetched.
+    """Validate inline images, and count the tokens of all images. Linked images are not fetched.
 
-    Each counts as many as an image can have, as in the client's own count before sending: an
-    image of one token stands in the prompt already.
+    Each image counts as the largest possible one, as in the client's own count before sending; the
+    prompt already contains one token of it.
     """
     messages = request.conversation.messages
     sources = [source for message in messages for source in message.image_sources]
     if inline := [source for source in sources if source.kind == "data_url"]:
         resolver = ImageResolver(ReqwestImageFetcher(), OpenCvImagePreprocessor())
         resolver.resolve(inline, ImageQuota())
-    return len(sources) * (MOST_IMAGE_TOKENS - 1)
+    return len(sources) * (MAX_IMAGE_TOKENS - 1)
 
 
 def _user_id(call: Call) -> str:
@@ -240,7 +249,7 @@ def _user_id(call: Call) -> str:
 
 
 def _parse_error(error: str) -> bytes:
-    """Word a parse error as DeepSeek's web framework does."""
+    """Format a parse error as DeepSeek's web framework does."""
     kind, _, detail = error.partition(": ")
     if kind == "invalid JSON request":
         return f"Failed to parse the request body as JSON: {detail}".encode()

@@ -1,4 +1,4 @@
-"""The models that the local gateway serves, as DeepSeek's price page lists them."""
+"""The models that the local gateway serves: those of DeepSeek in the one table of models."""
 
 from __future__ import annotations
 
@@ -7,35 +7,39 @@ from dataclasses import dataclass
 
 from deepseek_recipe import ModelVersion
 
+from langchain_cf_deepseek.data._profiles import PROFILES, SERVING
+
+_FLASH_CONTEXT_TOKENS: int = PROFILES["deepseek-flash"]["max_input_tokens"]
+
 
 @dataclass(frozen=True)
 class Model:
-    """One model name, and what stands behind it."""
+    """What is served under one model name."""
 
     served: str
-    """The name that answers carry."""
+    """The model name in responses."""
     version: ModelVersion
     """The published model whose rules and markup apply."""
     thinking: bool | None = None
-    """Thinking fixed on or off by the name; None leaves it to the request."""
+    """Thinking that the name turns on or off; without it the request decides."""
     billed: bool = True
-    """Whether Cloudflare sells it, so that the unified endpoint needs no key of DeepSeek's."""
+    """Whether Cloudflare sells it, so that the unified endpoint needs no DeepSeek key."""
     resold: bool = False
-    """Whether what Cloudflare sells comes from a reseller, in the reseller's form of chunks."""
+    """Whether Cloudflare sells it from a reseller, whose form of responses then applies."""
+    context_tokens: int = _FLASH_CONTEXT_TOKENS
+    """Upper bound of prompt and completion together."""
 
-
-_FLASH = Model("deepseek-flash", ModelVersion.DeepseekV41Flash)
 
 MODELS: Mapping[str, Model] = {
-    "deepseek-flash": _FLASH,
-    "deepseek-v4-pro": Model("deepseek-v4-pro", ModelVersion.DeepseekV4Pro, resold=True),
-    "deepseek-v4-flash": _FLASH,
-    "deepseek-v4-flash-vision-exp": _FLASH,
-    "deepseek-chat": Model(
-        "deepseek-flash", ModelVersion.DeepseekV41Flash, thinking=False, billed=False
-    ),
-    "deepseek-reasoner": Model(
-        "deepseek-flash", ModelVersion.DeepseekV41Flash, thinking=True, billed=False
-    ),
+    name: Model(
+        served=serving["served"],
+        version=getattr(ModelVersion, serving["version"]),
+        thinking=serving["thinking"],
+        billed=serving["sold"],
+        resold="fireworks" in serving["prices"],
+        context_tokens=PROFILES[name]["max_input_tokens"],
+    )
+    for name, serving in SERVING.items()
+    if "/" not in name
 }
-"""The current models, and the retired names that DeepSeek still answers."""
+"""The current models, and the retired names that DeepSeek still accepts."""

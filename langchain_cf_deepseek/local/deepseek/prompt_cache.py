@@ -1,4 +1,4 @@
-"""Prompt tokens, and DeepSeek's context cache: how much of a prompt was seen before."""
+"""Prompt tokens, and DeepSeek's context cache: how much of a prompt it has seen before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TOKENS_PER_CHARACTER = 0.3
 """DeepSeek's rule of thumb for English text."""
 
 BLOCK_TOKENS = 128
-"""Hits are counted in multiples of this."""
+"""Cache hits are counted in blocks of this size."""
 
 BLOCK_CHARACTERS = round(BLOCK_TOKENS / TOKENS_PER_CHARACTER)
 MAX_BLOCKS = 20_000
@@ -20,14 +20,14 @@ def prompt_tokens(prompt: str) -> int:
     return max(1, round(len(prompt) * TOKENS_PER_CHARACTER))
 
 
-class PromptMemory:
-    """The beginnings of earlier prompts, kept apart for each user id."""
+class PromptCache:
+    """The prefixes of earlier prompts, separate for each user id."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, None] = OrderedDict()
 
     def cached_tokens(self, prompt: str, user_id: str) -> int:
-        """Count the tokens that an earlier prompt began with, and remember this prompt."""
+        """Count the prompt's tokens that an earlier prompt started with, and store this prompt."""
         digest = blake2b(user_id.encode(), digest_size=16)
         seen = 0
         unbroken = True

@@ -1,1 +1,1 @@
-"""Faults that a test can request: their catalog, their specification, and how they are injected."""
+"""Faults that a test can request: specification, catalog of known failures, injection."""

@@ -1,7 +1,7 @@
-"""Every failure that Cloudflare's AI Gateway is known for, by name: what `fail_next` orders.
+"""The known failures of Cloudflare's AI Gateway and of DeepSeek by name, for `fail_next`.
 
-Each has the status, the body and the headers with which it was documented or seen, whichever door
-the request comes through; where nothing was published about a code or a text, the likeliest.
+Each has its documented or observed status, body and headers, whichever endpoint the request is sent
+to; where a code or a text is not published, it has the most likely one.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ class Failure:
     meaning: str
     """When it happens."""
     fault: Fault
-    """How it looks."""
+    """Its response."""
 
 
-def _gateway(code: int, status: int | None = None, *, old: bool = False, **facts: str) -> Fault:
-    usual_status, text = GATEWAY_ERRORS[code]
-    return gateway_error(code, status or usual_status, text.format(**facts), old=old)
+def _gateway(code: int, status: int | None = None, *, old: bool = False, **details: str) -> Fault:
+    default_status, text = GATEWAY_ERRORS[code]
+    return gateway_error(code, status or default_status, text.format(**details), old=old)
 
 
-def _outside(fault: Fault) -> Fault:
-    """Take the gateway's headers off a failure that happens before the gateway is reached."""
+def _before_gateway(fault: Fault) -> Fault:
+    """Remove the gateway's headers: the failure happens before the gateway is reached."""
     return replace(fault, headers=dict.fromkeys(GATEWAY_HEADERS))
 
 
@@ -68,12 +68,12 @@ _PAYMENT = base64.b64encode(b'{"x402Version":2,"error":"PAYMENT-SIGNATURE is mis
 
 FAILURES: Mapping[str, Failure] = {
     # Addresses and models.
-    "gateway-unknown": Failure("the account has no such gateway", _outside(_gateway(2001))),
-    "provider-unknown": Failure("no provider is called so", _gateway(2008)),
-    "compat-model": Failure("the model on compat has no provider in front", _gateway(2019)),
+    "gateway-unknown": Failure("the account has no such gateway", _before_gateway(_gateway(2001))),
+    "provider-unknown": Failure("no provider has that name", _gateway(2008)),
+    "compat-model": Failure("the model on compat has no provider prefix", _gateway(2019)),
     "no-route": Failure(
-        "the REST host has no such path, or the account id is none",
-        _outside(
+        "the REST host has no such path, or the account id is invalid",
+        _before_gateway(
             Fault(
                 status=404,
                 body=rest_body((7003, "Could not route to /client/v4/accounts/x/ai/v1"), NO_ROUTE),
@@ -85,33 +85,33 @@ FAILURES: Mapping[str, Failure] = {
         "the catalogue has no such model", rest_error(7003, 404, "Model not found: deepseek/x")
     ),
     "model-schema": Failure(
-        "a field is against the catalogue's schema of the model",
+        "a field violates the catalogue's schema of the model",
         rest_error(7003, 400, "Model execution failed (User Input Error): field 'temperature'"),
     ),
     "route-unknown": Failure(
         "the gateway has no such dynamic route", _gateway(7003, model="dynamic/x")
     ),
     "no-candidate": Failure(
-        "the Auto Router may choose none of its models",
+        "none of the Auto Router's models is allowed",
         gateway_error(2008, 400, "No candidate model is allowed"),
     ),
     # Credentials.
     "gateway-token": Failure(
-        "the gateway token is missing, wrong or of another account", _outside(_gateway(2009))
+        "the gateway token is missing, wrong or of another account", _before_gateway(_gateway(2009))
     ),
     "cloudflare-token": Failure(
-        "the API token is invalid, or has no permission Workers AI Read",
-        _outside(rest_error(10000, 401, "Authentication error")),
+        "the API token is invalid, or lacks the permission Workers AI Read",
+        _before_gateway(rest_error(10000, 401, "Authentication error")),
     ),
     "cloudflare-token-unread": Failure(
-        "the API token cannot be read",
-        _outside(rest_error(9106, 400, "Missing Authorization headers")),
+        "the API token is malformed",
+        _before_gateway(rest_error(9106, 400, "Missing Authorization headers")),
     ),
     "byok-alias-unknown": Failure(
         "no key is stored under that alias", _gateway(2040, alias="x", known="default")
     ),
     "own-key-required": Failure(
-        "Cloudflare would have to pay, and must not",
+        "Cloudflare would have to pay the provider, which is forbidden",
         gateway_error(2001, 400, "A provider key of your own is required"),
     ),
     "stored-key-rejected": Failure(
@@ -122,7 +122,7 @@ FAILURES: Mapping[str, Failure] = {
         rest_error(2005, 503, "Failed to get response from provider"),
     ),
     "deepseek-key": Failure(
-        "DeepSeek does not know the key",
+        "DeepSeek rejected the key",
         deepseek_error(
             401, "Authentication Fails, Your api key: ****0000 is invalid", "authentication_error"
         ),
@@ -132,18 +132,18 @@ FAILURES: Mapping[str, Failure] = {
     ),
     # Money.
     "no-credits": Failure(
-        "nothing is left of the prepaid credits", rest_error(2021, 402, "Insufficient credits")
+        "the prepaid credits are used up", rest_error(2021, 402, "Insufficient credits")
     ),
-    "no-credits-native": Failure("the same, told by the gateway host", _gateway(2021)),
+    "no-credits-native": Failure("the same, from the gateway host", _gateway(2021)),
     "no-credits-compat": Failure(
-        "the same, told by the compat endpoint", compat_error(402, GATEWAY_ERRORS[2021][1])
+        "the same, from the compat endpoint", compat_error(402, GATEWAY_ERRORS[2021][1])
     ),
     "not-sold": Failure(
         "Cloudflare does not sell the model",
         rest_error(2021, 402, "This model is not available via unified billing. Please use BYOK."),
     ),
     "payment-required": Failure(
-        "a machine has to pay",
+        "automated clients have to pay for the request",
         Fault(status=402, headers={"PAYMENT-REQUIRED": _PAYMENT}, origin="gateway"),
     ),
     "deepseek-balance": Failure(
@@ -164,7 +164,7 @@ FAILURES: Mapping[str, Failure] = {
         "the account's limit on Workers AI is reached",
         workers_ai_error(3036, 429, "Account limited"),
     ),
-    # Limits that pass.
+    # Temporary limits.
     "rate-limit": Failure("the gateway's rate limit is reached", _gateway(2003)),
     "wholesale-rate": Failure(
         "200 billed requests within a minute",
@@ -180,17 +180,18 @@ FAILURES: Mapping[str, Failure] = {
         "Workers AI is busy", workers_ai_error(3040, 429, "Capacity temporarily exceeded")
     ),
     "deepseek-rate": Failure(
-        "too many requests to DeepSeek at the same time",
+        "too many concurrent requests to DeepSeek",
         deepseek_error(429, "Too many requests. Your concurrency is 26", "rate_limit_error"),
     ),
     # Content.
     "policy": Failure(
-        "a policy blocks, or none allows", policy_error(403, "Access denied by policy")
+        "a policy blocks the request, or no policy allows it",
+        policy_error(403, "Access denied by policy"),
     ),
     "guardrail-prompt": Failure("a guardrail blocked the prompt", _gateway(2016)),
-    "guardrail-response": Failure("a guardrail blocked the answer", _gateway(2017)),
+    "guardrail-response": Failure("a guardrail blocked the response", _gateway(2017)),
     "guardrail-rest": Failure(
-        "a guardrail blocked either, on the REST host",
+        "a guardrail blocked the prompt or the response, on the REST host",
         rest_error(2017, 422, "Blocked due to security configurations"),
     ),
     "guardrail-no-credits": Failure(
@@ -200,49 +201,47 @@ FAILURES: Mapping[str, Failure] = {
     "guardrail-down": Failure("the guardrail scanner is unavailable", _gateway(7013)),
     "dlp-request": Failure("DLP blocked the request", _gateway(2029)),
     "dlp-request-424": Failure("the same, with the other status", _gateway(2029, 424)),
-    "dlp-response": Failure("DLP blocked the answer", _gateway(2030)),
+    "dlp-response": Failure("DLP blocked the response", _gateway(2030)),
     "dlp-response-424": Failure("the same, with the other status", _gateway(2030, 424)),
-    # Failures on the way.
-    "provider-failed": Failure("the provider did not answer", _gateway(2005)),
+    # Provider failures.
+    "provider-failed": Failure("the provider did not respond", _gateway(2005)),
     "provider-failed-502": Failure("the same, with the other status", _gateway(2005, 502)),
     "provider-failed-old": Failure(
         "the same, in the shape up to the middle of 2026", _gateway(2005, old=True)
     ),
     "route-timeout": Failure(
-        "a step of a dynamic route took too long", Fault(status=504, origin="unreachable")
+        "a step of a dynamic route timed out", Fault(status=504, origin="unreachable")
     ),
     "deepseek-busy": Failure(
         "DeepSeek is overloaded",
         deepseek_error(503, "Service is too busy.", "service_unavailable_error"),
     ),
-    "workers-ai-timeout": Failure(
-        "Workers AI took too long", workers_ai_error(3007, 408, "timed out")
-    ),
+    "workers-ai-timeout": Failure("Workers AI timed out", workers_ai_error(3007, 408, "timed out")),
     "workers-ai-model": Failure(
         "Workers AI has no such model", workers_ai_error(5007, 400, "No such model @cf/x")
     ),
     "too-large": Failure("the request is too large", Fault(status=413, origin="gateway")),
-    # Prompts that do not fit.
+    # Context overflows.
     "context-overflow-deepseek": Failure(
-        "the prompt is longer than the context, in DeepSeek's words",
+        "the prompt is longer than the context",
         deepseek_error(
             400, "This model's maximum context length is 1048576 tokens. However, you requested 2M"
         ),
     ),
     "context-overflow-openai": Failure(
-        "the same, told by the code alone",
+        "the same, identified only by the code",
         Fault(status=400, body=deepseek_body("Too much", code="context_length_exceeded")),
     ),
     "context-overflow-anthropic": Failure(
-        "the same, as other providers say it",
+        "the same, in the words of other providers",
         Fault(status=400, body=deepseek_body("prompt is too long: 200001 tokens > 200000 maximum")),
     ),
-    "context-overflow-workers-ai": Failure("the same, told by Workers AI", _workers_overflow(5021)),
+    "context-overflow-workers-ai": Failure("the same, from Workers AI", _workers_overflow(5021)),
     "context-overflow-workers-ai-3010": Failure(
         "the same, with the other code", _workers_overflow(3010)
     ),
     "context-overflow-llama-cpp": Failure(
-        "the same, told by llama.cpp",
+        "the same, from llama.cpp",
         Fault(
             status=400,
             body={
@@ -254,22 +253,22 @@ FAILURES: Mapping[str, Failure] = {
             },
         ),
     ),
-    # In front of the gateway.
+    # Failures before the gateway is reached.
     "edge-block": Failure("the firewall blocked the client", edge_error()),
     "edge-page": Failure("a Worker failed", edge_error(500, _HTML, "text/html")),
     "edge-problem": Failure(
-        "the edge limits how often a client may ask",
+        "the edge limits the client's request rate",
         edge_problem(
             429,
             1015,
             "You are being rate limited",
-            "The owner of the domain limits how often it may be asked.",
+            "The owner of the domain limits the request rate.",
             retryable=True,
             retry_after=30,
         ),
     ),
     "edge-problem-1010": Failure(
-        "the edge blocks clients of this kind",
+        "the edge blocks this kind of client",
         edge_problem(403, 1010, "Access denied", "The owner of the domain blocks this client."),
     ),
     "edge-problem-1020": Failure(
@@ -277,52 +276,54 @@ FAILURES: Mapping[str, Failure] = {
         edge_problem(403, 1020, "Access denied", "A firewall rule blocked this request."),
     ),
     "edge-problem-404": Failure(
-        "the edge knows no such address",
+        "the edge has nothing at this address",
         edge_problem(404, 404, "Not found", "Nothing is at this address."),
     ),
     "edge-problem-502": Failure(
-        "the edge got an invalid answer from what is behind it",
-        edge_problem(502, 502, "Bad gateway", "The origin sent no answer.", retryable=True),
+        "the origin sent the edge an invalid response",
+        edge_problem(502, 502, "Bad gateway", "The origin sent no response.", retryable=True),
     ),
     "edge-problem-524": Failure(
-        "the edge waited too long for what is behind it",
+        "the origin did not respond to the edge in time",
         edge_problem(
-            524, 524, "A timeout occurred", "The origin took too long to answer.", retryable=True
+            524, 524, "A timeout occurred", "The origin took too long to respond.", retryable=True
         ),
     ),
     "edge-problem-530": Failure(
-        "the edge cannot reach what is behind it",
+        "the edge cannot reach the origin",
         edge_problem(530, 1033, "Tunnel error", "The tunnel is not connected.", retryable=True),
     ),
     "access-login": Failure(
-        "Cloudflare Access asks for a login, by a redirect", access_refusal(302, location=_LOGIN)
+        "Cloudflare Access redirects to its login page", access_refusal(302, location=_LOGIN)
     ),
     "access-token": Failure(
-        "the same, by a challenge",
+        "Cloudflare Access requires a login, with a challenge",
         access_refusal(401, www_authenticate=f"Cloudflare-Access {_METADATA}"),
     ),
     "access-invalid-token": Failure(
-        "Cloudflare Access does not know the token",
+        "Cloudflare Access rejected the token",
         access_refusal(
             401, {"error": "invalid_token"}, www_authenticate=f"Bearer realm=OAuth, {_METADATA}"
         ),
     ),
     "access-service-token": Failure(
-        "Cloudflare Access misses a service token",
+        "Cloudflare Access requires a service token",
         access_refusal(403, cf_access_error="missing_service_token"),
     ),
-    "access-page": Failure("Cloudflare Access shows its login page", access_refusal(200, _SIGN_IN)),
+    "access-page": Failure(
+        "Cloudflare Access responds with its login page", access_refusal(200, _SIGN_IN)
+    ),
 }
-"""Name -> failure, in the groups of what one can do about it."""
+"""Name -> failure, grouped by what a caller can do about it."""
 
 
 def failure(name: str) -> Fault:
     """Return the fault of a known failure.
 
     Raises:
-        ValueError: None is called so; the text names all.
+        ValueError: No failure has that name; the message lists them.
     """
     if name not in FAILURES:
-        msg = f"{name!r} is none of the known failures: {', '.join(FAILURES)}."
+        msg = f"{name!r} is not one of the known failures: {', '.join(FAILURES)}."
         raise ValueError(msg)
     return FAILURES[name].fault

@@ -1,4 +1,4 @@
-"""The shapes in which Cloudflare and DeepSeek report an error, and the texts known for them."""
+"""The error bodies of Cloudflare and DeepSeek, their known texts, and refusals made of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from langchain_cf_deepseek.local.exchange import (
     Call,
     Origin,
     RefusedError,
-    json_answer,
+    json_response,
 )
 
 GATEWAY_ERRORS: dict[int, tuple[int, str]] = {
@@ -30,7 +30,7 @@ GATEWAY_ERRORS: dict[int, tuple[int, str]] = {
     7003: (404, "Model not found: {model}"),
     7013: (503, "Guardrails are unavailable"),
 }
-"""Code -> HTTP status and text, for the errors that this gateway raises on its own account."""
+"""Code -> HTTP status and text, for the errors that this gateway itself raises."""
 
 UPSTREAM_FAILED = 2005
 BAD_TOKEN = (10000, "Authentication error")
@@ -38,13 +38,13 @@ NO_ROUTE = (7000, "No route for that URI")
 
 
 def gateway_body(code: int, status: int, message: str, *, old: bool = False) -> dict[str, Any]:
-    """Make an error of the gateway host: the faults are an array in `error`.
+    """Build an error of the gateway host: `error` is an array.
 
     Args:
         code: Cloudflare's number, 2009 for instance.
         status: The HTTP status, repeated in the body.
         message: The text.
-        old: Leave out the keys that came in the second half of 2026.
+        old: Leave out the keys that were added in the second half of 2026.
     """
     body: dict[str, Any] = {
         "success": False,
@@ -65,7 +65,7 @@ def gateway_body(code: int, status: int, message: str, *, old: bool = False) -> 
 
 
 def rest_body(*errors: tuple[int, str]) -> dict[str, Any]:
-    """Make an error of the REST host: the faults are an array in `errors`."""
+    """Build an error of the REST host: `errors` is an array."""
     return {
         "result": None,
         "success": False,
@@ -75,17 +75,17 @@ def rest_body(*errors: tuple[int, str]) -> dict[str, Any]:
 
 
 def compat_body(message: str) -> dict[str, Any]:
-    """Make an error of the compat endpoint, which looks like OpenAI's."""
+    """Build an error of the compat endpoint, in OpenAI's shape."""
     return {"error": {"message": message, "type": "gateway_error", "code": None}}
 
 
-def policy_body(message: str, **facts: Any) -> dict[str, Any]:
-    """Make a rejection by a gateway policy: `error` is an object without a code."""
-    return {"success": False, "error": {"message": message, **facts}}
+def policy_body(message: str, **details: Any) -> dict[str, Any]:
+    """Build a rejection by a gateway policy: `error` is an object without a code."""
+    return {"success": False, "error": {"message": message, **details}}
 
 
 def workers_ai_body(code: int, status: int, message: str) -> dict[str, Any]:
-    """Make an error of Workers AI, which has no `error` key at all."""
+    """Build an error of Workers AI, which has no `error` key."""
     return {
         "name": "AiError",
         "internalCode": code,
@@ -101,45 +101,50 @@ def deepseek_body(
     type_: str = "invalid_request_error",
     code: str = "invalid_request_error",
 ) -> dict[str, Any]:
-    """Make an error of DeepSeek. Its `code` is `invalid_request_error` for nearly everything."""
+    """Build an error of DeepSeek. Its `code` is `invalid_request_error` for nearly everything."""
     return {"error": {"message": message, "type": type_, "param": None, "code": code}}
 
 
 def origin_of(code: int) -> Origin:
-    """Tell whether a code of the gateway means that the provider did not answer."""
+    """Return the origin of a gateway error: one code means that the provider did not respond."""
     return "unreachable" if code == UPSTREAM_FAILED else "gateway"
 
 
 def refusal(
-    call: Call, code: int, message: str | None = None, *, status: int | None = None, **facts: object
+    call: Call,
+    code: int,
+    message: str | None = None,
+    *,
+    status: int | None = None,
+    **details: object,
 ) -> RefusedError:
-    """Refuse with one of the gateway's codes, in the shape of the host that was called.
+    """Build a refusal with one of the gateway's codes, in the shape of the host of the request.
 
     Args:
         call: The call to refuse.
         code: One of `GATEWAY_ERRORS`.
-        message: Instead of the text that belongs to the code.
-        status: Instead of the status that belongs to the code.
-        **facts: What the text leaves open.
+        message: Replaces the text of the code.
+        status: Replaces the status of the code.
+        **details: Fill the placeholders of the text.
     """
-    usual_status, text = GATEWAY_ERRORS[code]
-    status = status or usual_status
-    message = message or text.format(**facts)
+    default_status, text = GATEWAY_ERRORS[code]
+    status = status or default_status
+    message = message or text.format(**details)
     body = rest_body((code, message)) if call.on_rest_host else gateway_body(code, status, message)
-    answer = json_answer(status, body)
-    answer.origin = origin_of(code)
-    return RefusedError(answer)
+    response = json_response(status, body)
+    response.origin = origin_of(code)
+    return RefusedError(response)
 
 
 def rest_refusal(status: int, *errors: tuple[int, str]) -> RefusedError:
-    """Refuse as the REST host does."""
-    answer = json_answer(status, rest_body(*errors))
-    answer.origin = "gateway"
-    return RefusedError(answer)
+    """Build a refusal of the REST host."""
+    response = json_response(status, rest_body(*errors))
+    response.origin = "gateway"
+    return RefusedError(response)
 
 
 def deepseek_refusal(
     status: int, message: str, type_: str = "invalid_request_error"
 ) -> RefusedError:
-    """Refuse as DeepSeek does."""
-    return RefusedError(json_answer(status, deepseek_body(message, type_), DEEPSEEK_ERROR_TYPE))
+    """Build a refusal of DeepSeek."""
+    return RefusedError(json_response(status, deepseek_body(message, type_), DEEPSEEK_ERROR_TYPE))

@@ -1,7 +1,7 @@
-"""Committing the faults that were ordered: which request they strike, and what they do to it.
+"""Injects the requested faults into responses.
 
-A fault strikes where the provider would answer: after authentication and the cache, so that a
-refused request or a cache HIT never uses one up.
+A fault applies where the provider would respond: after authentication and the cache, so that a
+refused request or a cache HIT uses none up.
 """
 
 from __future__ import annotations
@@ -11,14 +11,22 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, Stream, dump
+from langchain_cf_deepseek.local.event_streams import EventSplitter
+from langchain_cf_deepseek.local.exchange import (
+    Call,
+    CallNext,
+    GatewayResponse,
+    Stream,
+    as_stream,
+    dump,
+)
 from langchain_cf_deepseek.local.faults.error_bodies import deepseek_body
 from langchain_cf_deepseek.local.faults.specification import Fault
-from langchain_cf_deepseek.local.http.events import EventSplitter
 
 KEEP_ALIVE_INTERVAL = 0.05
 """Seconds between two keep-alives of a fault."""
@@ -27,62 +35,71 @@ KEEP_ALIVE_INTERVAL = 0.05
 @dataclass
 class _QueuedFault:
     fault: Fault
-    seen: int = 0
-    struck: int = 0
+    requests: int = 0
+    hits: int = 0
 
-    def applies_to(self) -> bool:
-        self.seen += 1
+    def count_request(self) -> bool:
+        """Count one request, and return whether the fault applies to it."""
+        self.requests += 1
         if self.fault.share is None:
-            hit = True
+            is_hit = True
         else:
-            digest = hashlib.sha256(f"{self.fault.seed}:{self.seen}".encode()).digest()
-            hit = int.from_bytes(digest[:8]) < self.fault.share * 2**64
-        self.struck += hit
-        return hit
+            digest = hashlib.sha256(f"{self.fault.seed}:{self.requests}".encode()).digest()
+            is_hit = int.from_bytes(digest[:8]) < self.fault.share * 2**64
+        self.hits += is_hit
+        return is_hit
 
     @property
-    def spent(self) -> bool:
+    def is_used_up(self) -> bool:
         fault = self.fault
-        return fault.share is None and fault.times is not None and self.struck >= fault.times
+        return fault.share is None and fault.times is not None and self.hits >= fault.times
 
 
 class FaultQueue:
-    """The faults ordered; the first one that strikes is the one committed."""
+    """The requested faults; the first that applies to a request is injected."""
 
     def __init__(self) -> None:
-        self._ordered: list[_QueuedFault] = []
+        self._queued: list[_QueuedFault] = []
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Order a fault."""
+        """Request a fault."""
         with self._lock:
-            self._ordered.append(_QueuedFault(fault))
+            self._queued.append(_QueuedFault(fault))
 
-    def _next(self) -> Fault | None:
+    def _next(self) -> tuple[float, Fault | None]:
+        """Return the delay of a request, and the fault that applies to it."""
+        delay = 0.0
+        applied: Fault | None = None
         with self._lock:
-            fault = next((entry.fault for entry in self._ordered if entry.applies_to()), None)
-            self._ordered = [entry for entry in self._ordered if not entry.spent]
-        return fault
+            for entry in self._queued:
+                if entry.count_request():
+                    delay += entry.fault.delay
+                    if not entry.fault.is_endless_delay:
+                        applied = entry.fault
+                        break
+            self._queued = [entry for entry in self._queued if not entry.is_used_up]
+        return delay, applied
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Commit the next fault, or let the call proceed."""
-        fault = self._next()
-        if fault is None:
-            return await call_next()
-        answer = fault.answer() if fault.replaces else await call_next()
-        # The answer is made before: whoever waits no longer must not take a later scripted reply.
-        await asyncio.sleep(fault.delay)
-        for name, value in fault.headers.items():
-            call.facts.pop(name.lower(), None)
-            if value is not None:
-                call.facts[name.lower()] = value
-        if fault.content_type is not None:
-            answer.content_type = fault.content_type
-        return _apply_fault(answer, fault, call)
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Inject the next fault, or let the call proceed."""
+        delay, fault = self._next()
+        response = fault.response() if fault and fault.replaces else await call_next()
+        # After the response is built: a request that is abandoned meanwhile must not use up a
+        # later scripted reply.
+        if delay:
+            await asyncio.sleep(delay)
+        return response if fault is None else _inject(response, fault, call)
 
 
-def _apply_fault(answer: Answer, fault: Fault, call: Call) -> Answer:
-    body = answer.body
+def _inject(response: GatewayResponse, fault: Fault, call: Call) -> GatewayResponse:
+    for name, value in fault.headers.items():
+        call.gateway_headers.pop(name.lower(), None)
+        if value is not None:
+            call.gateway_headers[name.lower()] = value
+    if fault.content_type is not None:
+        response.content_type = fault.content_type
+    body = response.body
     if isinstance(body, bytes):
         if fault.finish_reason is not None:
             body = _with_finish_reason(body, fault.finish_reason)
@@ -93,22 +110,22 @@ def _apply_fault(answer: Answer, fault: Fault, call: Call) -> Answer:
         elif fault.then is not None:
             body = _break_body(body, fault, call)
     else:
-        body = _break_stream(_events(body), fault, call)
-    answer.body = body if fault.split is None else _split(body, fault.split)
-    return answer
+        body = _break_stream(body, fault, call)
+    response.body = body if fault.split is None else _split(body, fault.split)
+    return response
 
 
-async def _break_stream(events: Stream, fault: Fault, call: Call) -> Stream:
+async def _break_stream(body: Stream, fault: Fault, call: Call) -> Stream:
     sent = 0
-    async with aclosing(events):
-        async for event in events:
-            broken = event
+    async with aclosing(_blocks(body)) as blocks:
+        async for block, data in blocks:
+            broken = block
             if fault.finish_reason is not None:
-                broken = _with_finish_reason(event, fault.finish_reason)
-            if not event.startswith(b":"):
+                broken = _with_finish_reason(block, fault.finish_reason)
+            if data:
                 if fault.then is not None and sent == fault.after_chunks:
                     if fault.then == "bad_json":
-                        broken = event[: len(event) // 2] + b"\n\n"
+                        broken = block[: len(block) // 2] + b"\n\n"
                     elif fault.then == "error_event":
                         yield b"data: " + dump(_error_event(fault)) + b"\n\n"
                         return
@@ -119,6 +136,17 @@ async def _break_stream(events: Stream, fault: Fault, call: Call) -> Stream:
                             return
                 sent += 1
             yield broken
+
+
+async def _blocks(body: Stream) -> AsyncGenerator[tuple[bytes, bytes], None]:
+    """Yield the bytes and the data of each block of a stream, however its bytes are split."""
+    splitter = EventSplitter()
+    async with aclosing(body):
+        async for piece in body:
+            for block in splitter.split(piece):
+                yield block
+    if splitter.rest:
+        yield splitter.rest, b""
 
 
 async def _break_body(body: bytes, fault: Fault, call: Call) -> Stream:
@@ -142,28 +170,13 @@ async def _pause(fault: Fault, call: Call, keep_alive: bytes) -> Stream:
             await asyncio.sleep(KEEP_ALIVE_INTERVAL)
 
 
-async def _events(body: Stream) -> Stream:
-    """Cut a stream into whole events, however its bytes arrive."""
-    splitter = EventSplitter()
-    async with aclosing(body):
-        async for piece in body:
-            for event in splitter.feed(piece):
-                yield event
-    if splitter.rest:
-        yield splitter.rest
-
-
 async def _split(body: bytes | Stream, size: int) -> Stream:
-    pieces = _whole(body) if isinstance(body, bytes) else body
+    pieces = as_stream([body]) if isinstance(body, bytes) else body
     async with aclosing(pieces):
         async for piece in pieces:
             for start in range(0, len(piece), size):
                 yield piece[start : start + size]
                 await asyncio.sleep(0)
-
-
-async def _whole(body: bytes) -> Stream:
-    yield body
 
 
 def _error_event(fault: Fault) -> Any:
@@ -173,7 +186,7 @@ def _error_event(fault: Fault) -> Any:
 
 
 def _with_finish_reason(data: bytes, reason: str) -> bytes:
-    """Exchange the finish reason in a JSON body, or in one event of a stream."""
+    """Replace the finish reason in a JSON body, or in one event of a stream."""
     lead, start, rest = data.partition(b"{")
     try:
         payload = json.loads(start + rest)

@@ -1,13 +1,13 @@
-"""The faults that a test can order, as data: this module says what there is, not how it is done."""
+"""The faults that a test can request, as data; `injector` applies them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Literal, get_args
 
-from langchain_cf_deepseek.local.exchange import DEEPSEEK_ERROR_TYPE, Answer, Origin, dump
+from langchain_cf_deepseek.local.exchange import DEEPSEEK_ERROR_TYPE, GatewayResponse, Origin, dump
 from langchain_cf_deepseek.local.faults.error_bodies import (
     compat_body,
     deepseek_body,
@@ -26,17 +26,18 @@ GATEWAY_HEADERS = (
     "cf-aig-step",
 )
 
-
 Then = Literal["cut", "reset", "stall", "keep_alive", "error_event", "bad_json"]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way in which an answer goes wrong.
+    """One way in which a response fails.
 
-    With `status` or `body` the fault takes the place of the answer; otherwise the answer is made
-    as usual and is damaged on its way by `delay`, `content_type`, `finish_reason`, `then` and
-    `split`.
+    With `status` or `body` the fault replaces the response; otherwise the usual response is
+    modified by `delay`, `headers`, `content_type`, `finish_reason`, `then` and `split`.
+
+    One fault applies to a request: of those requested, the first that is not used up. To a fault
+    without end that only delays, the next fault is added.
 
     Example:
         ```python
@@ -48,97 +49,105 @@ class Fault:
 
     status: int = 200
     body: Any = None
-    """Bytes, a string, or anything that JSON can hold; the event of `then="error_event"`."""
+    """Bytes, a string, or a JSON value; with `then="error_event"` the data of that event."""
     content_type: str | None = None
-    """Instead of the answer's own, or of the one that fits `body`."""
+    """Replaces the content type of the response, or the default for `body`."""
     headers: Mapping[str, str | None] = field(default_factory=dict)
-    """Response headers to set; None leaves out a header that the gateway would add."""
+    """Response headers to set; None removes a header that the gateway would add."""
     delay: float = 0.0
     """Seconds before the first byte."""
     after_chunks: int = 1
-    """How many events of a stream arrive before `then`; keep-alives do not count."""
+    """How many events of a stream are sent before `then`; keep-alives do not count."""
     then: Then | None = None
-    """What happens in the middle of the answer.
+    """What happens in the middle of the response.
 
-    - `cut`: the body ends cleanly, without its finish.
+    - `cut`: the body ends cleanly, but is truncated.
     - `reset`: the TCP connection is reset.
     - `stall`: silence for `seconds`, then the rest.
-    - `keep_alive`: nothing but keep-alives for `seconds`, then the rest.
-    - `error_event`: an error instead of the rest, in a stream as an event of its own.
+    - `keep_alive`: only keep-alives for `seconds`, then the rest.
+    - `error_event`: an error replaces the rest; in a stream it is an event.
     - `bad_json`: one event is cut in half, the rest follows.
 
-    An answer in one piece is broken after its first half.
+    A response that is not streamed is broken after its first half.
     """
     seconds: float = 0.0
     """How long `stall` and `keep_alive` last."""
     finish_reason: str | None = None
-    """Instead of the finish reason of the answer: `insufficient_system_resource`, for instance."""
+    """Replaces the finish reason: `insufficient_system_resource`, for instance."""
     split: int | None = None
-    """Send the body in pieces of that many bytes, wherever that cuts it."""
+    """Send the body in pieces of this many bytes."""
     times: int | None = 1
-    """How many requests it strikes; None strikes all."""
+    """How many requests the fault applies to; None means all."""
     share: float | None = None
-    """The fraction of all requests that it strikes, without end; takes the place of `times`."""
+    """The fraction of requests that the fault applies to, without end; replaces `times`."""
     seed: int = 0
-    """Which requests `share` picks: the same seed picks the same ones."""
+    """Selects the requests of `share`: the same seed selects the same ones."""
     origin: Origin = "provider"
-    """Whose failure it is. A refusal by the gateway itself makes it neither try again nor fall
-    back.
+    """The source of the failure. After a refusal by the gateway itself, the gateway neither
+    retries nor falls back.
     """
 
     def __post_init__(self) -> None:
         if self.then is not None and self.then not in get_args(Then):
-            msg = f"then={self.then!r} is none of {', '.join(get_args(Then))}."
+            msg = f"then={self.then!r} is not one of {', '.join(get_args(Then))}."
             raise ValueError(msg)
 
     @property
     def replaces(self) -> bool:
-        """Whether the fault is the whole answer."""
+        """Whether the fault replaces the whole response."""
         return self.status != HTTPStatus.OK or (
             self.body is not None and self.then != "error_event"
         )
 
-    def answer(self) -> Answer:
-        """The answer of a fault that replaces one."""
+    @property
+    def is_endless_delay(self) -> bool:
+        """Whether the fault only delays, and is never used up."""
+        is_endless = self.times is None or self.share is not None
+        return is_endless and replace(self, delay=0.0, times=1, share=None, seed=0) == Fault()
+
+    def response(self) -> GatewayResponse:
+        """Build the response of a fault that replaces one."""
         if isinstance(self.body, bytes):
-            content, fitting = self.body, "application/octet-stream"
+            content, default = self.body, "application/octet-stream"
         elif isinstance(self.body, str):
-            content, fitting = self.body.encode(), "text/plain; charset=utf-8"
+            content, default = self.body.encode(), "text/plain; charset=utf-8"
         elif self.body is None:
-            content, fitting = b"", None
+            content, default = b"", None
         else:
-            content, fitting = dump(self.body), "application/json"
-        return Answer(self.status, content, self.content_type or fitting, origin=self.origin)
+            content, default = dump(self.body), "application/json"
+        return GatewayResponse(
+            self.status, content, self.content_type or default, origin=self.origin
+        )
 
 
 def gateway_error(code: int, status: int, message: str, *, old: bool = False) -> Fault:
-    """Order an error of the gateway host; `old` is its shape up to the middle of 2026."""
+    """Return an error of the gateway host; `old` is its shape up to the middle of 2026."""
     body = gateway_body(code, status, message, old=old)
     return Fault(status=status, body=body, origin=origin_of(code))
 
 
 def rest_error(code: int, status: int, message: str) -> Fault:
-    """Order an error of the REST host, where the unified endpoint is."""
+    """Return an error of the REST host, where the unified endpoint is."""
     return Fault(status=status, body=rest_body((code, message)), origin=origin_of(code))
 
 
 def compat_error(status: int, message: str) -> Fault:
-    """Order an error in the OpenAI-like shape of the compat endpoint."""
+    """Return an error in the OpenAI-like shape of the compat endpoint."""
     return Fault(status=status, body=compat_body(message), origin="gateway")
 
 
-def policy_error(status: int, message: str, **facts: Any) -> Fault:
-    """Order a rejection by policy; `facts` are `bucket`, `spent` and `limit`, for instance."""
-    return Fault(status=status, body=policy_body(message, **facts), origin="gateway")
+def policy_error(status: int, message: str, **details: Any) -> Fault:
+    """Return a rejection by a policy; `details` are `bucket`, `spent` and `limit`, for instance."""
+    return Fault(status=status, body=policy_body(message, **details), origin="gateway")
 
 
 def workers_ai_error(code: int, status: int, message: str) -> Fault:
-    """Order an error of Workers AI, which hosts the `@cf/` models."""
+    """Return an error of Workers AI, which hosts the `@cf/` models."""
     return Fault(status=status, body=workers_ai_body(code, status, message))
 
 
 def deepseek_error(status: int, message: str, type_: str = "invalid_request_error") -> Fault:
-    """Order an error of DeepSeek, passed on by the gateway."""
+    """Return an error of DeepSeek, forwarded by the gateway."""
     return Fault(
         status=status, body=deepseek_body(message, type_), content_type=DEEPSEEK_ERROR_TYPE
     )
@@ -153,7 +162,7 @@ def edge_problem(
     retryable: bool = False,
     retry_after: int | None = None,
 ) -> Fault:
-    """Order an error of Cloudflare's edge as clients get it that accept JSON.
+    """Return an error of Cloudflare's edge as sent to clients that accept JSON.
 
     https://blog.cloudflare.com/rfc-9457-agent-error-pages/
     """
@@ -180,13 +189,13 @@ def edge_problem(
 
 
 def access_refusal(status: int, body: Any = None, **headers: str) -> Fault:
-    """Order a refusal by Cloudflare Access; `_` in the name of a header stands for `-`."""
-    own = {name.replace("_", "-"): value for name, value in headers.items()}
+    """Return a refusal by Cloudflare Access; `_` in the name of a header stands for `-`."""
+    access_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return Fault(
         status=status,
         body=body,
         content_type="text/html" if isinstance(body, str) else None,
-        headers={**dict.fromkeys(GATEWAY_HEADERS), **own},
+        headers={**dict.fromkeys(GATEWAY_HEADERS), **access_headers},
         origin="gateway",
     )
 
@@ -194,7 +203,7 @@ def access_refusal(status: int, body: Any = None, **headers: str) -> Fault:
 def edge_error(
     status: int = 403, text: str = "error code: 1010", content_type: str = "text/plain"
 ) -> Fault:
-    """Order an error of Cloudflare's edge, which the gateway never saw: text or HTML."""
+    """Return an error of Cloudflare's edge, text or HTML: the request never reached the gateway."""
     return Fault(
         status=status,
         body=text,

@@ -1,1 +1,1 @@
-"""The HTTP of the local gateway: server, event streams, and forwarding to an upstream server."""
+"""The HTTP of the local gateway: its server, and the client of an upstream server."""

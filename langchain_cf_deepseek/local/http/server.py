@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that runs in a thread of its own."""
+"""An HTTP server on 127.0.0.1 that runs in its own thread."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HOST = "127.0.0.1"
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 600
-"""Long, so that no idle connection of a client's pool is closed under its hands."""
+"""Long, so that the server closes no idle connection of a client's pool."""
 
 FLUSH_ROUNDS = 1000
-"""How often, at one millisecond each, a reset waits for the client to take what was sent."""
+"""How many milliseconds a reset waits for the client to read what was sent."""
 
 START_SECONDS = 10
 STOP_SECONDS = 10
 
 
 class _Connection(H11Protocol):
-    """Lets the application reach its TCP connection, in order to break it."""
+    """Gives the application its TCP connection, so that it can reset it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base
         super().connection_made(transport)
-        # asyncio leaves this to the caller when the listening socket comes from outside.
+        # asyncio does not set it for connections of a listening socket that it was given.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that starts and stops at once: open connections are cut, not waited for."""
+    """Uvicorn without waiting at start and stop: open connections are closed."""
 
     def __init__(
         self, config: uvicorn.Config, ready: threading.Event, stopping: asyncio.Event
@@ -70,7 +70,7 @@ class Server:
         Args:
             app: The application.
             port: The port, or 0 for any free one.
-            on_stop: Awaited in the server's event loop when it has stopped.
+            on_stop: Awaited in the server's event loop after the server has stopped.
         """
         self._app = app
         self._on_stop = on_stop
@@ -82,7 +82,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="local-gateway", daemon=True)
 
     def start(self) -> None:
-        """Start the thread; returns when the server answers."""
+        """Start the thread; returns when the server accepts requests."""
         self._thread.start()
         if not self._ready.wait(START_SECONDS):
             self.stop()
@@ -90,7 +90,7 @@ class Server:
             raise RuntimeError(msg)
 
     def stop(self) -> None:
-        """Cut every connection and join the thread."""
+        """Close every connection and join the thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join(STOP_SECONDS)
@@ -104,7 +104,7 @@ class Server:
 
     async def _serve(self) -> None:
         config = uvicorn.Config(
-            self._answer,
+            self._handle,
             interface="asgi3",
             http=_Connection,
             ws="none",
@@ -121,25 +121,25 @@ class Server:
         finally:
             await self._on_stop()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            # Uvicorn would log it. Nobody waits for this answer: the connection was cut before.
+            # Uvicorn would log it, although the connection is already closed.
             if not self._stopping.is_set():
                 raise
 
 
 async def reset_connection(transport: asyncio.Transport) -> None:
-    """Break the TCP connection with a reset, once what was sent has left this process.
+    """Reset the TCP connection, after this process has written everything that was sent.
 
-    A reset throws away what a slow reader has left in the buffers of the kernel.
+    A reset drops what a slow reader has not yet read from the kernel's buffers.
     """
     for _ in range(FLUSH_ROUNDS):
         if not transport.get_write_buffer_size():
             break
         await asyncio.sleep(0.001)
-    # No lingering: closing the socket sends RST, not FIN.
+    # Without lingering, closing the socket sends RST, not FIN.
     transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
     )

@@ -1,10 +1,11 @@
-"""Forwarding to another OpenAI-compatible server, which then answers in place of DeepSeek."""
+"""The upstream: another OpenAI-compatible server that replaces DeepSeek."""
 
 from __future__ import annotations
 
 import httpx
 
-from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, Stream
+from langchain_cf_deepseek.data.routings import LOOPBACK_MOUNTS
+from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Call, GatewayResponse, Stream
 from langchain_cf_deepseek.local.faults.error_bodies import UPSTREAM_FAILED, refusal
 
 CONNECT_SECONDS = 10
@@ -23,29 +24,30 @@ _NOT_FORWARDED = {
     "transfer-encoding",
     "upgrade",
 }
-"""Headers of one hop, of this gateway, or of nobody else's business."""
+"""Hop-by-hop headers, and those that only concern this gateway."""
 
 _NOT_RETURNED = _NOT_FORWARDED | {"content-type", "date", "server"}
 
 
 class Upstream:
-    """A server that answers `/chat/completions` below a base URL."""
+    """An OpenAI-compatible server at a base URL."""
 
     def __init__(self, url: str, api_key: str | None, local_api_key: str) -> None:
-        """Prepare an upstream.
+        """Configure an upstream.
 
         Args:
             url: Everything before `/chat/completions`.
             api_key: The upstream's key, sent instead of the caller's.
-            local_api_key: The gateway's own pretend key, which stays here.
+            local_api_key: The gateway's fake key, which is never forwarded.
         """
         self._url = url.rstrip("/")
         self._api_key = api_key
         self._local_authorization = f"Bearer {local_api_key}"
         self._client: httpx.AsyncClient | None = None
 
-    def reset(self) -> None:
-        """Nothing is remembered."""
+    def fresh(self) -> Upstream:
+        """Return this upstream, which remembers nothing."""
+        return self
 
     async def aclose(self) -> None:
         """Close the connections to the upstream."""
@@ -53,9 +55,9 @@ class Upstream:
             await self._client.aclose()
             self._client = None
 
-    async def answer(self, call: Call) -> Answer:
-        """Forward a call and hand on the answer, a stream as it comes."""
-        client = self._opened()
+    async def respond(self, call: Call) -> GatewayResponse:
+        """Forward a request and return the response, a stream piece by piece."""
+        client = self._get_client()
         request = client.build_request(
             call.request.method,
             f"{self._url}/{call.endpoint}",
@@ -72,7 +74,7 @@ class Upstream:
             name: value for name, value in response.headers.items() if name not in _NOT_RETURNED
         }
         if content_type is not None and content_type.startswith(EVENT_STREAM):
-            body: bytes | Stream = _forwarded(response, call)
+            body: bytes | Stream = _forward_stream(response, call)
         else:
             try:
                 body = await response.aread()
@@ -80,16 +82,16 @@ class Upstream:
                 raise refusal(call, UPSTREAM_FAILED) from error
             finally:
                 await response.aclose()
-        return Answer(response.status_code, body, content_type, headers)
+        return GatewayResponse(response.status_code, body, content_type, headers)
 
-    def _opened(self) -> httpx.AsyncClient:
+    def _get_client(self) -> httpx.AsyncClient:
         if self._client is None:
-            # No connection is used twice: some servers close theirs although they announce
+            # Connections are not reused: some servers close theirs although they announce
             # keep-alive.
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
             timeout = httpx.Timeout(None, connect=CONNECT_SECONDS)
-            # A proxy of the environment is for other machines.
-            direct = dict.fromkeys(("all://127.0.0.1", "all://localhost", "all://[::1]"))
+            # The proxy settings of the environment do not apply to this machine.
+            direct = dict.fromkeys(LOOPBACK_MOUNTS)
             self._client = httpx.AsyncClient(limits=limits, timeout=timeout, mounts=direct)
         return self._client
 
@@ -109,12 +111,12 @@ class Upstream:
         return headers
 
 
-async def _forwarded(response: httpx.Response, call: Call) -> Stream:
+async def _forward_stream(response: httpx.Response, call: Call) -> Stream:
     try:
         async for piece in response.aiter_raw():
             yield piece
     except httpx.HTTPError:
-        # The caller must see that the upstream broke off.
+        # The client must notice that the upstream's response is truncated.
         await call.reset()
     finally:
         await response.aclose()

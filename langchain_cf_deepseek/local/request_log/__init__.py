@@ -1,1 +1,1 @@
-"""The gateway's log of requests: entries, storage, and Cloudflare's API for them."""
+"""The gateway's request log: its entries, their store, and Cloudflare's API for them."""

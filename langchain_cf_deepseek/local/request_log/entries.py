@@ -1,4 +1,4 @@
-"""One log entry: what is kept of a call and of its answer.
+"""One log entry: what the gateway stores of a call.
 
 https://developers.cloudflare.com/ai-gateway/observability/logging/
 """
@@ -9,82 +9,90 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from langchain_cf_deepseek.local.cloudflare.metadata import parse_metadata
 from langchain_cf_deepseek.local.cloudflare.metering import price_call
 from langchain_cf_deepseek.local.cloudflare.prices import Usage, usage_of
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import EVENT_STREAM, Answer, Call, dump, parse_json
-from langchain_cf_deepseek.local.http.stream_assembly import assemble_completion
+from langchain_cf_deepseek.local.event_streams import assemble_completion
+from langchain_cf_deepseek.local.exchange import (
+    EVENT_STREAM,
+    Call,
+    GatewayResponse,
+    dump,
+    parse_json,
+)
 
 JSON = dict[str, Any]
 
 MAX_BODY_BYTES = 10_000_000
-"""Of request and answer together: the size up to which Cloudflare stores them."""
-FIRST_ERROR_STATUS = 400
+"""The maximum size of request and response together that Cloudflare stores."""
 
 _PROVIDER_OF_PREFIX = {"@cf": "workers-ai", "cloudflare": "workers-ai", "dynamic": "deepseek"}
 
 
 @dataclass(frozen=True)
 class Body:
-    """A body as it was sent or received; the answer of a stream is put together."""
+    """A body as it was sent or received; the chunks of a stream are assembled."""
 
     data: bytes
     content_type: str | None
 
 
 @dataclass
-class Log:
-    """What is kept of one call."""
+class LogEntry:
+    """One call in the log."""
 
     gateway: str
     row: JSON
-    """The entry as the API shows it."""
+    """The entry as the API returns it."""
     request: Body | None = None
     response: Body | None = None
-    """Both are None where the call asked for no bodies in its log, or they are too large."""
+    """Both are None where the request turned payload logging off, or they are too large."""
     visible_from: float = 0
-    """When it can be seen, in seconds of the clock of the logs."""
+    """When it becomes visible, in seconds of the store's clock."""
 
     @property
     def stored_bytes(self) -> int:
-        """How much room the bodies take."""
+        """The size of both bodies."""
         return sum(len(body.data) for body in (self.request, self.response) if body is not None)
 
 
 class PendingLogEntry:
-    """A call that is under way."""
+    """The log entry of a call in progress."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._since = time.perf_counter()
+        self._start = time.perf_counter()
         self._provider = _provider(call)
-        # The gateway may rewrite the body on its way.
+        # Later steps can rewrite the body.
         self._raw = call.raw
 
-    def ended(self, answer: Answer, raw: bytes, models: Mapping[str, Model]) -> Log:
-        """Make the log of the call.
+    def finish(
+        self, response: GatewayResponse, raw: bytes, models: Mapping[str, Model]
+    ) -> LogEntry:
+        """Create the entry of the completed call.
 
         Args:
-            answer: What came of it.
-            raw: The whole body of the answer.
-            models: The models served, which have prices.
+            response: The response.
+            raw: The whole body of the response.
+            models: The models served, for their prices.
         """
         call = self._call
         headers = call.request.headers
-        completion, response = _read(answer, raw)
+        completion, body = _parse_response(response, raw)
         row = {
             "id": call.log_id,
             "created_at": _now(),
             "event_id": headers.get("cf-aig-event-id", call.log_id),
             "path": call.endpoint,
-            "step": int(call.facts.get("cf-aig-step", 0)),
-            "duration": round((time.perf_counter() - self._since) * 1000),
-            "success": answer.status < FIRST_ERROR_STATUS,
-            "status_code": answer.status,
-            "cached": call.facts.get("cf-aig-cache-status") == "HIT",
+            "step": int(call.gateway_headers.get("cf-aig-step", 0)),
+            "duration": round((time.perf_counter() - self._start) * 1000),
+            "success": response.status < HTTPStatus.BAD_REQUEST,
+            "status_code": response.status,
+            "cached": call.gateway_headers.get("cf-aig-cache-status") == "HIT",
             "model": call.model,
             "model_type": None,
             "metadata": parse_metadata(headers),
@@ -92,22 +100,26 @@ class PendingLogEntry:
             "score": None,
             "request_type": None,
             "request_content_type": headers.get("content-type"),
-            "response_content_type": answer.content_type,
+            "response_content_type": response.content_type,
             "user_agent": headers.get("user-agent"),
             "authentication": "cf-aig-authorization" in headers,
-            "wholesale": call.billed,
+            "wholesale": call.unified_billing,
             "compatibilityMode": call.routing == "compat",
-            "dlp_action": (parse_json(call.facts.get("cf-aig-dlp", "")) or {}).get("action"),
+            "dlp_action": (parse_json(call.gateway_headers.get("cf-aig-dlp", "")) or {}).get(
+                "action"
+            ),
         }
-        log = Log(call.gateway or "default", row | self._price(row, usage_of(completion), models))
-        payload = headers.get("cf-aig-collect-log-payload") != "false"
-        if payload and len(self._raw) + len(response.data) <= MAX_BODY_BYTES:
+        log = LogEntry(
+            call.gateway or "default", row | self._price(row, usage_of(completion), models)
+        )
+        stores_bodies = headers.get("cf-aig-collect-log-payload") != "false"
+        if stores_bodies and len(self._raw) + len(body.data) <= MAX_BODY_BYTES:
             log.request = Body(self._raw, headers.get("content-type"))
-            log.response = response
+            log.response = body
         return log
 
     def _price(self, row: JSON, usage: Usage, models: Mapping[str, Model]) -> JSON:
-        """Tell who served the call, the tokens, and the cost: none for a refusal or a HIT."""
+        """Return provider, tokens and cost; a refusal or a HIT costs nothing."""
         provider, dollars, custom = price_call(self._call, usage, models)
         if not row["success"] or row["cached"]:
             dollars, custom = 0.0, False
@@ -121,7 +133,7 @@ class PendingLogEntry:
 
 
 def _provider(call: Call) -> str:
-    """Name the provider of a call, as far as its address and its model tell."""
+    """Return the provider of a call, as far as its endpoint and its model show it."""
     if call.routing == "provider-native":
         return call.endpoint.partition("/")[0]
     body = call.request.body
@@ -130,18 +142,18 @@ def _provider(call: Call) -> str:
     return _PROVIDER_OF_PREFIX.get(prefix, prefix)
 
 
-def _read(answer: Answer, raw: bytes) -> tuple[JSON, Body]:
-    """Return the chat completion of an answer, `{}` where it is none, and the body to be stored."""
-    if EVENT_STREAM not in (answer.content_type or ""):
+def _parse_response(response: GatewayResponse, raw: bytes) -> tuple[JSON, Body]:
+    """Return the completion in a response, or `{}`, and the body to store."""
+    if EVENT_STREAM not in (response.content_type or ""):
         completion = parse_json(raw)
         is_json = completion is not None
-        body = Body(raw, "application/json" if is_json else answer.content_type)
+        body = Body(raw, "application/json" if is_json else response.content_type)
         return completion if isinstance(completion, dict) else {}, body
     try:
         completion = assemble_completion(raw)
     except (AttributeError, KeyError, IndexError, TypeError):
-        # An upstream may stream anything: what makes no answer is stored as it came.
-        return {}, Body(raw, answer.content_type)
+        # An upstream can stream anything: what is not a completion is stored unchanged.
+        return {}, Body(raw, response.content_type)
     return completion, Body(dump(completion), "application/json")
 
 

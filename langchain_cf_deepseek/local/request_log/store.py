@@ -1,4 +1,4 @@
-"""The logs of the gateway: how many are kept, and from when on they can be seen."""
+"""The log entries in memory: how many are kept, and when they become visible."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 
 from langchain_cf_deepseek.local.deepseek.models import Model
-from langchain_cf_deepseek.local.exchange import Answer, Call, CallNext, RefusedError, Stream
-from langchain_cf_deepseek.local.request_log.entries import Log, PendingLogEntry
+from langchain_cf_deepseek.local.exchange import (
+    Call,
+    CallNext,
+    GatewayResponse,
+    RefusedError,
+    Stream,
+)
+from langchain_cf_deepseek.local.request_log.entries import LogEntry, PendingLogEntry
 
 MAX_LOGS = 10_000
 MAX_STORED_BYTES = 100_000_000
-"""Of the bodies of all calls together; the oldest logs make room."""
+"""The maximum size of all bodies together; the oldest entries are dropped first."""
 
 
-class Logs:
-    """The logs of all gateways, kept in memory, the oldest dropped first."""
+class LogStore:
+    """The log entries of all gateways; the oldest are dropped first."""
 
     def __init__(
         self,
@@ -26,53 +32,55 @@ class Logs:
         delay: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Keep logs.
+        """Create an empty store.
 
         Args:
-            models: The models served, which have prices.
-            delay: Seconds until a call that has ended can be seen.
-            clock: What the delay is measured with.
+            models: The models served, for their prices.
+            delay: Seconds until a completed call is visible.
+            clock: Measures the delay.
         """
         self._models = models
         self._delay = delay
         self._clock = clock
-        self._logs: OrderedDict[str, Log] = OrderedDict()
+        self._logs: OrderedDict[str, LogEntry] = OrderedDict()
         self._stored_bytes = 0
         self._lock = threading.Lock()
 
-    def of(self, gateway: str) -> list[Log]:
-        """List what can be seen of a gateway's logs, the oldest first."""
+    def visible(self, gateway: str) -> list[LogEntry]:
+        """List a gateway's visible entries, the oldest first."""
         now = self._clock()
         with self._lock:
             logs = list(self._logs.values())
         return [log for log in logs if log.gateway == gateway and log.visible_from <= now]
 
-    def remove(self, logs: Iterable[Log]) -> None:
-        """Forget some logs."""
+    def remove(self, logs: Iterable[LogEntry]) -> None:
+        """Drop entries."""
         with self._lock:
             for log in logs:
                 if self._logs.pop(log.row["id"], None):
                     self._stored_bytes -= log.stored_bytes
 
-    async def step(self, call: Call, call_next: CallNext) -> Answer:
-        """Log what comes of a call, a refusal too; a stream when it has ended."""
+    async def step(self, call: Call, call_next: CallNext) -> GatewayResponse:
+        """Log the response or refusal of a call; a stream when it has ended."""
         if call.request.headers.get("cf-aig-collect-log") == "false":
             return await call_next()
-        begun = PendingLogEntry(call)
+        pending = PendingLogEntry(call)
         try:
-            return self._followed(begun, await call_next())
+            return self._log(pending, await call_next())
         except RefusedError as refused:
-            self._followed(begun, refused.answer)
+            self._log(pending, refused.response)
             raise
 
-    def _followed(self, begun: PendingLogEntry, answer: Answer) -> Answer:
-        if isinstance(answer.body, bytes):
-            self._keep(begun.ended(answer, answer.body, self._models))
+    def _log(self, pending: PendingLogEntry, response: GatewayResponse) -> GatewayResponse:
+        if isinstance(response.body, bytes):
+            self._store(pending.finish(response, response.body, self._models))
         else:
-            answer.body = self._tee(begun, answer, answer.body)
-        return answer
+            response.body = self._log_stream(pending, response, response.body)
+        return response
 
-    async def _tee(self, begun: PendingLogEntry, answer: Answer, body: Stream) -> Stream:
+    async def _log_stream(
+        self, pending: PendingLogEntry, response: GatewayResponse, body: Stream
+    ) -> Stream:
         pieces: list[bytes] = []
         try:
             async with aclosing(body):
@@ -80,9 +88,9 @@ class Logs:
                     pieces.append(piece)
                     yield piece
         finally:
-            self._keep(begun.ended(answer, b"".join(pieces), self._models))
+            self._store(pending.finish(response, b"".join(pieces), self._models))
 
-    def _keep(self, log: Log) -> None:
+    def _store(self, log: LogEntry) -> None:
         log.visible_from = self._clock() + self._delay
         with self._lock:
             self._logs[log.row["id"]] = log

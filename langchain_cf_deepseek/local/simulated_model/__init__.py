@@ -1,1 +1,1 @@
-"""The simulated model: what it reads, what it replies, and how that is tokenized."""
+"""The simulated model: how it reads a conversation, what it replies, and in which tokens."""

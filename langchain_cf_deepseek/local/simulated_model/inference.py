@@ -1,7 +1,7 @@
-"""The engine under the pretend model: a reply becomes model output, the output becomes chunks.
+"""The inference engine of the simulated model: from a reply to model output and its chunks.
 
-The output is the markup that the published models write, and DeepSeek's own library reads it; what
-comes out is therefore chunked, split and counted as DeepSeek does it.
+The output has the markup of the published models, and DeepSeek's own library parses it, so that it
+is chunked and counted as on DeepSeek's service.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from langchain_cf_deepseek.local.simulated_model.output_tokens import Pieces
 from langchain_cf_deepseek.local.simulated_model.replies import Reply
 
 _END = SpecialToken.Eos.default_str()
-_THOUGHT = SpecialToken.ThinkingEnd.default_str()
+_THINKING_END = SpecialToken.ThinkingEnd.default_str()
 
 
 @dataclass(frozen=True)
 class Inference:
-    """One answer of the model, ready to be generated."""
+    """One completion, ready to be generated."""
 
     id: str
     model: str
-    """The name that the answer carries."""
+    """The model name in the response."""
     request: ConversationRequest
     prompt: str
     prompt_tokens: int
@@ -54,7 +54,7 @@ class Inference:
 
 
 def render(version: ModelVersion, conversation: Conversation) -> str:
-    """Render a conversation into the prompt that the model reads."""
+    """Render a conversation into the prompt of the model."""
     encoding = (
         DeepseekV4Encoding() if version == ModelVersion.DeepseekV4Pro else DeepseekV41Encoding()
     )
@@ -62,7 +62,7 @@ def render(version: ModelVersion, conversation: Conversation) -> str:
 
 
 def generate(inference: Inference) -> Iterator[ChatCompletionChunk]:
-    """Generate the chunks of an answer, one piece of model output after another."""
+    """Generate the chunks of a completion from one piece of model output after another."""
     request, reply = inference.request, inference.reply
     parsing = request.parsing_options
     if reply.tool_calls:
@@ -86,23 +86,25 @@ def generate(inference: Inference) -> Iterator[ChatCompletionChunk]:
 
 
 def _updates(inference: Inference, pieces: Pieces) -> Iterator[InferenceChunk]:
-    """Feed the output as an engine does: ready, one piece after another, finished."""
+    """Yield what an inference engine yields: ready, one piece after another, finish."""
     usage = PromptUsage(
         prompt_tokens=inference.prompt_tokens, prompt_cache_hit_tokens=inference.cached_tokens
     )
     fingerprint = blake2b(inference.model.encode(), digest_size=16).hexdigest()
     yield InferenceChunk.ready(prompt_usage=usage, system_fingerprint=fingerprint)
     yield from pieces.chunks(inference.max_tokens)
-    cut = len(pieces) > inference.max_tokens
-    yield InferenceChunk.finish(InferenceFinishReason.Length if cut else InferenceFinishReason.Stop)
+    is_truncated = len(pieces) > inference.max_tokens
+    yield InferenceChunk.finish(
+        InferenceFinishReason.Length if is_truncated else InferenceFinishReason.Stop
+    )
 
 
 def _model_output(
     inference: Inference, stage: ThinkingInitialStage | None, in_tool_calls: bool
 ) -> str:
-    """Write a reply in the markup of the model.
+    """Return a reply in the markup of the model.
 
-    The markup is what the library puts into a prompt for the same turn of an earlier conversation.
+    The markup is what the library renders into a prompt for an earlier turn with this reply.
     """
     reply = inference.reply
     calls = [
@@ -110,22 +112,22 @@ def _model_output(
         for number, call in enumerate(reply.tool_calls)
     ]
     content = "" if in_tool_calls else reply.content
-    # An empty list of calls would be written as an empty block of them.
+    # An empty list of tool calls would be rendered as an empty block.
     turn = AssistantMessage(content, reply.reasoning or "", calls or None)
     thinking = stage is not None and stage.starts_in_reasoning()
     prompt = _render_turns(inference, thinking, [UserMessage("?")])
     whole = _render_turns(inference, thinking, [UserMessage("?"), turn])
     output = whole[len(prompt) : whole.rindex(_END)]
     if in_tool_calls:
-        # The prompt of a forced call ends with the opening of the block.
-        output = output.removeprefix(inference.prompt.rpartition(_THOUGHT)[2])
+        # With a forced tool call, the prompt ends with the start of the block.
+        output = output.removeprefix(inference.prompt.rpartition(_THINKING_END)[2])
     return output
 
 
 def _render_turns(
     inference: Inference, thinking: bool, turns: list[UserMessage | AssistantMessage]
 ) -> str:
-    # Reasoning enters a prompt only in the presence of a tool.
+    # Reasoning is rendered into a prompt only if there is a tool.
     tool = ToolDefinition("?", None, {"type": "object", "properties": {}})
     conversation = Conversation(turns, thinking_mode=thinking, tools=[tool])
     return render(inference.request.model_version, conversation)

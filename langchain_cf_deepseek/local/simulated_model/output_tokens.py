@@ -1,4 +1,4 @@
-"""The output of the pretend model in pieces, with probabilities where a request asks for them."""
+"""The output of the simulated model in pieces, with the requested log probabilities."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _SPECIAL = tuple(
     for token in (SpecialToken.ThinkingStart, SpecialToken.ThinkingEnd, SpecialToken.Dsml)
 )
 _PIECE = r"</?think>|｜DSML｜| ?\w{1,12}|\s|[^\w\s]"  # noqa: RUF001  # the model's own markup
-"""One token of an answer, more or less: it arrives in one piece and counts as one."""
+"""Roughly one token: it is sent in one piece and counts as one."""
 
 _UNKNOWN = "?"
 _OTHERS = tuple("abcdefghijklmnopqrst")
-"""What the model might have said instead."""
+"""The alternatives to every token."""
 
-MOST_UNLIKELY = -9999.0
-"""What DeepSeek gives as the logarithm of the probability of a token that is out of question."""
+MIN_LOGPROB = -9999.0
+"""DeepSeek's log probability of an impossible token."""
 
 
 def _tokenizer(ids: Mapping[str, int]) -> Tokenizer:
@@ -57,26 +57,26 @@ def _tokenizer(ids: Mapping[str, int]) -> Tokenizer:
 
 
 _COUNTING = _tokenizer({_UNKNOWN: 0})
-"""Knows no words, only where a piece ends: the library needs one to count reasoning tokens."""
+"""Only splits text into pieces: the library needs a tokenizer to count reasoning tokens."""
 
 
 class Pieces:
-    """One output, cut into pieces."""
+    """One output, split into pieces."""
 
     def __init__(self, output: str, top_logprobs: int | None) -> None:
-        """Cut an output.
+        """Split an output.
 
         Args:
             output: The output, markup included.
-            top_logprobs: How many alternatives come with the probability of a piece; None where
-                no probabilities are asked for.
+            top_logprobs: The number of alternatives with each log probability; None where no log
+                probabilities are requested.
         """
         self._texts = re.findall(_PIECE, output)
         self._top = top_logprobs
         if top_logprobs is None:
             self.tokenizer = _COUNTING
         else:
-            # Probabilities belong to tokens, so that every piece needs an id.
+            # Log probabilities belong to tokens, so every piece needs an id.
             known = dict.fromkeys((_UNKNOWN, *_SPECIAL, *_OTHERS, *self._texts))
             self._ids = {text: number for number, text in enumerate(known)}
             self.tokenizer = _tokenizer(self._ids)
@@ -85,7 +85,7 @@ class Pieces:
         return len(self._texts)
 
     def chunks(self, count: int) -> Iterator[InferenceChunk]:
-        """Yield the first so many pieces, one by one."""
+        """Yield the first `count` pieces."""
         for text in self._texts[:count]:
             if self._top is None:
                 yield InferenceChunk.text(text, 1)
@@ -93,8 +93,8 @@ class Pieces:
                 yield self._token(text, self._top)
 
     def _token(self, text: str, top: int) -> InferenceChunk:
-        """Make one token; how likely it was only depends on its text."""
+        """Create one token; its log probability only depends on its text."""
         number = self._ids[text]
         likely = -blake2b(text.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] / 1000
-        unlikely = [(self._ids[other], MOST_UNLIKELY) for other in _OTHERS if other != text]
+        unlikely = [(self._ids[other], MIN_LOGPROB) for other in _OTHERS if other != text]
         return InferenceChunk.tokens([number], [(likely, [(number, likely), *unlikely][:top])])

@@ -1,23 +1,32 @@
-"""What the pretend model says: deterministic, and sensible enough for chains and agents.
+"""The replies of the simulated model: deterministic, and plausible enough for chains and agents.
 
-It calls the tools that fit what the user wrote, answers from their results or from the
-conversation, and fills JSON to the schema it finds. It knows nothing about the world.
+It calls the tools that match the question, answers from their results or from the conversation, and
+fills in the JSON schema that it finds. It has no knowledge of its own.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from deepseek_recipe import Conversation, Message, SpecialToken, ToolDefinition
 
-from langchain_cf_deepseek.local.deepseek.image_size import pixel_size
-from langchain_cf_deepseek.local.simulated_model.schema_values import Filler, Schema, takes_name
+from langchain_cf_deepseek.local.simulated_model.image_size import pixel_size
+from langchain_cf_deepseek.local.simulated_model.schema_discovery import (
+    json_objects,
+    schema_in,
+    schema_of,
+    without_json,
+)
+from langchain_cf_deepseek.local.simulated_model.schema_values import (
+    Filler,
+    is_name_parameter,
+)
 from langchain_cf_deepseek.local.simulated_model.text_extraction import (
-    Reading,
+    ParsedText,
     numbers_in,
     quotations_in,
     words,
@@ -28,20 +37,19 @@ _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 _GREETING = re.compile(r"\s*(?:hello|hi|hey|good (?:morning|day|evening))\b[^\w]*$", re.IGNORECASE)
 _NO_TOOLS = re.compile(r"\b(?:do not|don't|without)\b[^.!?]*\btools?\b", re.IGNORECASE)
 _ANY_TOOL = re.compile(r"\b(?:use|using|call|with)\b[^.!?]*\btools?\b", re.IGNORECASE)
-LONGEST_QUOTE = 160
+MAX_QUOTE_LENGTH = 160
 UNKNOWN = (
-    'You asked: "{question}" I am the pretend model of a local gateway and know nothing about the '
-    "world, but this answer took the same way as a real one."
+    'You asked: "{question}" I am the simulated model of a local gateway and know nothing about '
+    "the world, but this answer took the same path as a real one."
 )
-_DECODER = json.JSONDecoder()
 _KEYS = re.compile(r"\b(?:key|field|propert)\w*")
-LONGEST_READING = 20_000
-"""How many characters of a question the model looks at, half of them at its end."""
+MAX_QUESTION_LENGTH = 20_000
+"""How many characters of a question the model reads: one half at its start, one at its end."""
 
 
 @dataclass(frozen=True)
 class ScriptedCall:
-    """A call that the pretend model makes."""
+    """A tool call of the simulated model."""
 
     name: str
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -49,15 +57,15 @@ class ScriptedCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer of the pretend model."""
+    """One reply of the simulated model."""
 
     content: str = ""
     reasoning: str | None = None
-    """Never sent when the request turned thinking off."""
+    """Not sent when the request turns thinking off."""
     tool_calls: Sequence[ScriptedCall] = ()
-    """The calls; LangChain's own `ToolCall` is taken too, without its id."""
+    """The tool calls; LangChain's own `ToolCall` works too, without its id."""
     finish_reason: str | None = None
-    """Instead of the one that follows from the answer."""
+    """Replaces the finish reason that follows from the reply."""
     cached_tokens: int = 0
     """How many prompt tokens count as a hit of DeepSeek's context cache."""
 
@@ -70,13 +78,13 @@ class Reply:
 
 
 def simulated_reply(conversation: Conversation) -> Reply:
-    """Answer a conversation."""
+    """Return the reply to a conversation."""
     return _Turn(conversation).reply()
 
 
 @dataclass(frozen=True)
 class _Result:
-    """What a tool gave back in this turn."""
+    """A tool result of this turn."""
 
     name: str
     args: dict[str, Any]
@@ -84,7 +92,7 @@ class _Result:
 
 
 class _Turn:
-    """The model's turn: the last question, and what the tools have answered to it so far."""
+    """The model's turn: the last question, and the tool results since."""
 
     def __init__(self, conversation: Conversation) -> None:
         messages = conversation.messages
@@ -93,13 +101,13 @@ class _Turn:
         self._conversation = conversation
         self._earlier = messages[:start]
         self._asked = messages[start : start + 1]
-        self._question = _shortened(_text(*self._asked), LONGEST_READING)
+        self._question = _shortened(_text(*self._asked), MAX_QUESTION_LENGTH)
         self._results = _results(messages[start + 1 :])
         self._tools = [] if conversation.tool_choice == "none" else conversation.tools
 
     def reply(self) -> Reply:
-        """Decide, and say why."""
-        calls = self._calls()
+        """Choose the reply, with the reason as reasoning."""
+        calls = self._tool_calls()
         if calls:
             names = " and ".join(dict.fromkeys(call.name for call in calls))
             return Reply(reasoning=self._thought(f"{names} can tell."), tool_calls=calls)
@@ -112,28 +120,28 @@ class _Turn:
         return Reply(self._answer(), self._thought("No tool is needed."))
 
     def _quoted(self) -> str:
-        return _shortened(" ".join(self._question.split()), LONGEST_QUOTE)
+        return _shortened(" ".join(self._question.split()), MAX_QUOTE_LENGTH)
 
     def _thought(self, conclusion: str) -> str:
         return f'The user says: "{self._quoted()}" {conclusion}'
 
-    def _calls(self) -> list[ScriptedCall]:
+    def _tool_calls(self) -> list[ScriptedCall]:
         forced = self._conversation.tool_choice == "required"
-        done = {result.name for result in self._results}
-        open_ = [tool for tool in self._tools if tool.name not in done]
-        chosen = self._fitting(open_)
-        forms = [tool for tool in open_ if _is_form(tool)]
+        called = {result.name for result in self._results}
+        uncalled = [tool for tool in self._tools if tool.name not in called]
+        chosen = self._matching(uncalled)
+        forms = [tool for tool in uncalled if _is_form(tool)]
         if not chosen and (forced or self._results):
-            # An agent's answer format is filled in when nothing else is left to do.
+            # An agent's response format is filled in when no other tool is left to call.
             chosen = forms[:1]
         if not chosen and forced:
-            chosen = (open_ or self._tools)[:1]
-        if Reading(self._question).is_sequence:
+            chosen = (uncalled or self._tools)[:1]
+        if ParsedText(self._question).is_sequence:
             chosen = chosen[:1]
-        return [call for tool in chosen for call in self._calls_of(tool)]
+        return [call for tool in chosen for call in self._calls_to(tool)]
 
-    def _fitting(self, tools: list[ToolDefinition]) -> list[ToolDefinition]:
-        """Pick the tools that the question calls for, in the order in which it does."""
+    def _matching(self, tools: list[ToolDefinition]) -> list[ToolDefinition]:
+        """Return the tools that the question asks for, in its order."""
         if _NO_TOOLS.search(self._question):
             return []
         asked = words(self._question)
@@ -151,7 +159,7 @@ class _Turn:
         return [tool for tool in forms if (words(tool.name) | _description(tool)) & asked][:1]
 
     def _named(self, tools: list[ToolDefinition], asked: set[str]) -> list[ToolDefinition]:
-        """Pick the tools whose names the question takes up, each for a word of its own."""
+        """Return the tools whose names the question mentions, each with a different word."""
         covered = {word for result in self._results for word in words(result.name)}
         picked = []
         for tool in sorted(tools, key=lambda tool: -len(words(tool.name) & asked)):
@@ -162,50 +170,53 @@ class _Turn:
 
     def _position(self, tool: ToolDefinition) -> int:
         text = self._question.lower()
-        found = [text.find(word) for word in (tool.name.lower(), *words(tool.name))]
-        return min((place for place in found if place >= 0), default=len(text))
+        positions = [text.find(word) for word in (tool.name.lower(), *words(tool.name))]
+        return min((position for position in positions if position >= 0), default=len(text))
 
-    def _calls_of(self, tool: ToolDefinition) -> list[ScriptedCall]:
-        """Call a tool once, or once for each of several names that its only parameter could be."""
+    def _calls_to(self, tool: ToolDefinition) -> list[ScriptedCall]:
+        """Call a tool once, or once for each name that can be the value of its only parameter."""
         schema = tool.parameters or {}
         form = _is_form(tool)
-        reading = self._all_read() if form else self._question_read()
+        text = self._parse_results_and_question() if form else self._parse_question()
         properties = list(schema.get("properties", {}))
-        single = len(properties) == 1 and takes_name(properties[0]) and not form
-        count = max(1, len(reading.quotations or reading.names)) if single else 1
-        filler = Filler(schema, reading, complete=form)
+        single = len(properties) == 1 and is_name_parameter(properties[0]) and not form
+        count = max(1, len(text.quotations or text.names)) if single else 1
+        filler = Filler(schema, text, complete=form)
         return [ScriptedCall(tool.name, filler.fill()) for _ in range(count)]
 
-    def _question_read(self) -> Reading:
-        """Read the question for the next call: numbers that a call had are spent, results count."""
+    def _parse_question(self) -> ParsedText:
+        """Parse the question for the next tool call.
+
+        Numbers of earlier tool calls are left out, and the last result is added.
+        """
         numbers = numbers_in(self._question)
         for result in self._results:
             for number in numbers_in(json.dumps(list(result.args.values()))):
                 if number in numbers:
                     numbers.remove(number)
         results = [number for result in self._results for number in numbers_in(result.content)]
-        return Reading(self._question, results[-1:] + numbers)
+        return ParsedText(self._question, results[-1:] + numbers)
 
-    def _all_read(self) -> Reading:
-        """Read the results and the question together, for a form that sums the turn up."""
-        sentences = _SENTENCE.findall(_without_json(self._question))
+    def _parse_results_and_question(self) -> ParsedText:
+        """Parse the results and the question together, for a form that summarizes the turn."""
+        sentences = _SENTENCE.findall(without_json(self._question))
         plain = "".join(sentence for sentence in sentences if not _KEYS.search(sentence))
-        return Reading(plain, results="\n".join(result.content for result in self._results))
+        return ParsedText(plain, results="\n".join(result.content for result in self._results))
 
     def _json(self) -> Any:
         texts = [_text(message) for message in (*self._asked, *reversed(self._earlier))]
-        objects = [found for text in texts for found, _, _ in _json_objects(text)]
-        schema = next(filter(None, map(_schema_in, objects)), None)
+        objects = [found for text in texts for found, _, _ in json_objects(text)]
+        schema = next(filter(None, map(schema_in, objects)), None)
         if schema is None and objects:
-            schema = _schema_of(objects[0])
+            schema = schema_of(objects[0])
         if schema is None:
             sentences = [sentence for text in texts for sentence in _SENTENCE.findall(text)]
-            telling = filter(_KEYS.search, sentences)
-            keys = [key for sentence in telling for key in quotations_in(sentence)]
+            about_keys = filter(_KEYS.search, sentences)
+            keys = [key for sentence in about_keys for key in quotations_in(sentence)]
             if not keys:
                 return {"answer": self._answer()}
-            schema = _schema_of(dict.fromkeys(keys, ""))
-        return Filler(schema, self._all_read(), complete=True).fill()
+            schema = schema_of(dict.fromkeys(keys, ""))
+        return Filler(schema, self._parse_results_and_question(), complete=True).fill()
 
     def _answer(self) -> str:
         images = [source for message in self._asked for source in message.image_sources]
@@ -214,16 +225,18 @@ class _Turn:
             return f"I see {len(images)} image{'s'[: len(images) > 1]}: {', '.join(sizes)}."
         if _GREETING.match(self._question):
             return "Hello! How can I help you today?"
-        known = Reading(self._question).calculation or self._recalled()
+        known = ParsedText(self._question).calculation or self._recalled()
         return known or UNKNOWN.format(question=self._quoted())
 
     def _recalled(self) -> str | None:
-        """Find the sentence of the conversation that is about what the question is about."""
+        """Find the sentence of the conversation that has most words of the question."""
         asked = words(self._question)
-        told = [_text(message) for message in self._earlier if message.role in {"system", "user"}]
+        earlier = [
+            _text(message) for message in self._earlier if message.role in {"system", "user"}
+        ]
         sentences = [
             sentence.strip()
-            for text in (self._question, *reversed(told))
+            for text in (self._question, *reversed(earlier))
             for sentence in _SENTENCE.findall(text)
             if not sentence.endswith("?") and sentence.strip() != self._question.strip()
         ]
@@ -267,50 +280,12 @@ def _size(data_url: str | None) -> str:
 
 
 def _is_form(tool: ToolDefinition) -> bool:
-    """Whether a tool is a form to fill in, not an action: its name is that of a class."""
+    """Whether a tool is a form to fill in, not an action: it is named like a class."""
     return re.fullmatch(r"(?:[A-Z][a-z0-9]+)+", tool.name) is not None
 
 
 def _description(tool: ToolDefinition) -> set[str]:
-    """Read what a tool is good for: its first sentence, and the names of its parameters."""
+    """Return the words of a tool's first sentence and of its parameter names."""
     first = (tool.description or "").partition(".")[0]
     properties = (tool.parameters or {}).get("properties", {})
     return words(" ".join([first, *properties]))
-
-
-def _json_objects(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
-    """Find the JSON objects in a text, and where they stand."""
-    start = text.find("{")
-    while start >= 0:
-        try:
-            found, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            end = start + 1
-        else:
-            yield found, start, end
-        start = text.find("{", end)
-
-
-def _without_json(text: str) -> str:
-    for _, start, end in reversed(list(_json_objects(text))):
-        text = text[:start] + text[end:]
-    return text
-
-
-def _schema_in(found: dict[str, Any]) -> Schema | None:
-    """Recognize a JSON schema, bare or in the wrapping that chat APIs give it."""
-    for candidate in (found, found.get("schema"), found.get("json_schema")):
-        if isinstance(candidate, dict) and isinstance(candidate.get("properties"), dict):
-            return candidate
-    return None
-
-
-def _schema_of(example: Any) -> Schema:
-    """Make a schema of which an example is a value."""
-    if isinstance(example, dict):
-        properties = {key: _schema_of(value) for key, value in example.items()}
-        return {"type": "object", "properties": properties, "required": list(example)}
-    if isinstance(example, list):
-        return {"type": "array", "items": _schema_of(example[0]) if example else {}}
-    kinds = {bool: "boolean", int: "integer", float: "number", type(None): "null"}
-    return {"type": kinds.get(type(example), "string")}

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from langchain_cf_deepseek.local.simulated_model.patterns import matches, sample
-from langchain_cf_deepseek.local.simulated_model.text_extraction import Reading, numbers_in, words
+from langchain_cf_deepseek.local.simulated_model.text_extraction import (
+    ParsedText,
+    numbers_in,
+    words,
+)
 
 Schema = dict[str, Any]
 
 MAX_ITEMS = 100
 MAX_DEPTH = 4
-"""How deep a schema that contains itself is followed."""
+"""How many levels of a recursive schema are filled."""
 
 _FORMATS = {
     "date": (r"\d{4}-\d{2}-\d{2}", "2026-01-01"),
@@ -29,43 +32,46 @@ _FORMATS = {
     "ipv4": (r"\b(?:\d{1,3}\.){3}\d{1,3}\b", "127.0.0.1"),
     "ipv6": (r"\b(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{1,4}\b", "::1"),
 }
-"""Format -> how it looks in a text, and what to say when the text has none."""
+"""Format -> its pattern in a text, and the value for a text without a match."""
+
+_PATTERN_ITEM = re.compile(r"(\\.|\[[^\]]+\]|\([^()]*\)(?=[?*])|.)(?:\{(\d+)[^}]*\}|([?*])|\+)?")
+_ESCAPES = {"d": "1", "w": "a", "s": " "}
 
 _WHOLE_TEXT = words(
     "query question text prompt message search content sentence task request instruction body todo"
     " description summary detail details note comment reason thought topic subject"
 )
-"""Words of a parameter that takes what the user wrote, as it is written."""
+"""Words of a parameter whose value is the user's text."""
 
 _NAMES = words(
     "name city location place country town address region person customer company author language"
     " currency origin destination style team owner product title"
 )
-"""Words of a parameter that takes a name."""
+"""Words of a parameter whose value is a name."""
 
 
-def takes_name(parameter: str) -> bool:
-    """Whether a parameter takes the name of something, a city for instance."""
+def is_name_parameter(parameter: str) -> bool:
+    """Whether the value of a parameter is a name, of a city for instance."""
     return bool(words(parameter) & _NAMES)
 
 
 class Filler:
-    """Fills one schema from one reading."""
+    """Fills one schema from one text."""
 
-    def __init__(self, schema: Schema, reading: Reading, *, complete: bool) -> None:
+    def __init__(self, schema: Schema, text: ParsedText, *, complete: bool) -> None:
         """Prepare to fill a schema.
 
         Args:
-            schema: The schema; `$ref` is looked up in it.
-            reading: What the user wrote.
-            complete: Fill properties too that are neither required nor mentioned.
+            schema: The schema; `$ref` is resolved in it.
+            text: The user's text.
+            complete: Also fill properties that are neither required nor mentioned.
         """
         self._root = schema
-        self._reading = reading
+        self._text = text
         self._complete = complete
 
     def fill(self) -> Any:
-        """Make a value for the whole schema."""
+        """Build a value for the whole schema."""
         return self._value(self._root, "", 0)
 
     def _value(self, schema: Schema | bool, name: str, depth: int) -> Any:
@@ -92,7 +98,7 @@ class Filler:
         return value
 
     def _resolved(self, schema: Schema | bool) -> Schema:
-        """Follow references, and take the first alternative that is more than null."""
+        """Resolve references, and choose the first alternative that is not null."""
         schema = _mapping(schema)
         for _ in range(MAX_DEPTH):
             if "$ref" in schema:
@@ -123,98 +129,120 @@ class Filler:
         parts = {**schema.get("properties", {})}
         parts |= {name: {} for name in required if name not in parts}
         for name, part in parts.items():
-            declined = self._reading.declines(name)
+            declined = self._text.declines(name)
             if name in required and declined and _nullable(part):
                 filled[name] = None
-            elif name in required or (not declined and self._worth_filling(name, depth)):
+            elif name in required or (not declined and self._should_fill(name, depth)):
                 filled[name] = self._value(part, name, depth + 1)
         return filled
 
-    def _worth_filling(self, name: str, depth: int) -> bool:
-        return depth < MAX_DEPTH and (self._complete or self._reading.mentions(name))
+    def _should_fill(self, name: str, depth: int) -> bool:
+        return depth < MAX_DEPTH and (self._complete or self._text.mentions(name))
 
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         items = self._resolved(schema.get("items") or {})
-        least, most = schema.get("minItems", 0), schema.get("maxItems", MAX_ITEMS)
-        filled = self._listed(items)[:most]
-        wanted = least if depth >= MAX_DEPTH else min(max(least, 1), most)
-        while len(filled) < wanted:
+        minimum, maximum = schema.get("minItems", 0), schema.get("maxItems", MAX_ITEMS)
+        filled = self._items_in_text(items)[:maximum]
+        length = minimum if depth >= MAX_DEPTH else min(max(minimum, 1), maximum)
+        while len(filled) < length:
             filled.append(self._value(items, name, depth + 1))
         return filled
 
-    def _listed(self, items: Schema) -> list[Any]:
-        """Take everything from the text that fits the items of an array."""
-        reading = self._reading
+    def _items_in_text(self, items: Schema) -> list[Any]:
+        """Take everything from the text that can be an item of an array."""
+        source = self._text
         kind = _kind(items)
         if "enum" in items:
-            return [option for option in items["enum"] if reading.mentions(str(option))]
+            return [option for option in items["enum"] if source.mentions(str(option))]
         if kind in {"integer", "number"}:
-            taken, reading.numbers = reading.numbers, []
+            taken, source.numbers = source.numbers, []
             return [_bounded(number, items, whole=kind == "integer") for number in taken]
         if kind == "string" and not items.keys() & {"format", "pattern", "maxLength"}:
-            if reading.quotations:
-                taken_words, reading.quotations = reading.quotations, []
+            if source.quotations:
+                taken_words, source.quotations = source.quotations, []
             else:
-                taken_words, reading.names = reading.names, []
+                taken_words, source.names = source.names, []
             return list(taken_words)
         return []
 
     def _choice(self, options: list[Any]) -> Any:
-        mentioned = (option for option in options if self._reading.mentions(str(option)))
+        mentioned = (option for option in options if self._text.mentions(str(option)))
         return next(mentioned, options[0])
 
     def _number(self, schema: Schema, name: str, *, whole: bool) -> float:
-        reading = self._reading
-        assigned = numbers_in(reading.assigned(name) or "")
+        source = self._text
+        assigned = numbers_in(source.assigned_value(name) or "")
         if assigned:
             number = assigned[0]
-            if number in reading.numbers:
-                reading.numbers.remove(number)
-        elif reading.numbers:
-            number = reading.numbers.pop(0)
+            if number in source.numbers:
+                source.numbers.remove(number)
+        elif source.numbers:
+            number = source.numbers.pop(0)
         else:
             default = schema.get("default")
             number = default if isinstance(default, int | float) else 1
         return _bounded(number, schema, whole=whole)
 
     def _boolean(self, schema: Schema, name: str) -> bool:
-        reading = self._reading
-        assigned = reading.assigned(name)
+        source = self._text
+        assigned = source.assigned_value(name)
         if assigned is not None:
             return assigned.lower() in {"true", "yes", "on", "1"}
-        if reading.declines(name):
+        if source.declines(name):
             return False
-        return reading.mentions(name) or schema.get("default") is True
+        return source.mentions(name) or schema.get("default") is True
 
     def _string(self, schema: Schema, name: str) -> str:
-        reading = self._reading
+        source = self._text
         if schema.get("format") in _FORMATS:
-            looks, otherwise = _FORMATS[schema["format"]]
-            match = re.search(looks, reading.text)
-            return match[0] if match else otherwise
+            pattern, default = _FORMATS[schema["format"]]
+            match = re.search(pattern, source.text)
+            return match[0] if match else default
         if "pattern" in schema:
-            fitting = (word for word in reading.text.split() if matches(schema["pattern"], word))
-            return next(fitting, None) or sample(schema["pattern"]) or ""
-        text = reading.assigned(name) or self._words_for(schema, name)
+            matching = (word for word in source.text.split() if _matches(schema["pattern"], word))
+            return next(matching, None) or _sample(schema["pattern"])
+        text = source.assigned_value(name) or self._words_for(schema, name)
         text = text[: schema.get("maxLength")]
         return text.ljust(schema.get("minLength", 0), ".")
 
     def _words_for(self, schema: Schema, name: str) -> str:
-        """Find words for a string: as they stand in the text, or else about it."""
-        reading = self._reading
+        """Find words for a string in the text, or else describe the text."""
+        source = self._text
         hints = words(name) or words(schema.get("title", ""))
         named = bool(hints & _NAMES)
-        if reading.quotations:
-            return reading.quotations.pop(0)
+        if source.quotations:
+            return source.quotations.pop(0)
         if hints & _WHOLE_TEXT and not named:
-            return reading.text
-        if reading.names:
-            return reading.names.pop(0)
+            return source.text
+        if source.names:
+            return source.names.pop(0)
         default = schema.get("default")
         if isinstance(default, str):
             return default
-        about = f"{schema.get('description') or name or 'text'}: {reading.topic}"
-        return reading.results or (reading.topic if named else about)
+        about = f"{schema.get('description') or name or 'text'}: {source.topic}"
+        return source.results or (source.topic if named else about)
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether a text matches; False for a pattern that Python does not support."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False
+
+
+def _sample(pattern: str) -> str:
+    """Build a short text from the literals, classes and counts of a simple pattern.
+
+    Returns an empty text for any other pattern.
+    """
+    text = ""
+    for item, count, is_optional in _PATTERN_ITEM.findall(pattern.strip("^$")):
+        first = item.removeprefix("[") or item
+        escaped = first[1:2]
+        char = _ESCAPES.get(escaped, escaped) if first[0] == "\\" else first[0]
+        text += "" if is_optional else ("a" if item == "." else char) * int(count or 1)
+    return text if _matches(pattern, text) else ""
 
 
 def _kind(schema: Schema) -> str:
@@ -233,7 +261,7 @@ def _nullable(schema: Schema | bool) -> bool:
 
 
 def _mapping(value: Any) -> Schema:
-    """Read `true`, which allows everything, as the empty schema."""
+    """Convert `true`, which allows everything, to the empty schema."""
     return value if isinstance(value, dict) else {}
 
 
@@ -242,7 +270,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def _merged(left: Schema, right: Schema) -> Schema:
-    """Join two parts of an `allOf`."""
+    """Merge two parts of an `allOf`."""
     return {
         **left,
         **right,
@@ -253,7 +281,7 @@ def _merged(left: Schema, right: Schema) -> Schema:
 
 def _bounded(number: float, schema: Schema, *, whole: bool) -> float:
     """Move a number into the range that a schema allows."""
-    least, most = schema.get("minimum"), schema.get("maximum")
+    minimum, maximum = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     step = schema.get("multipleOf", 1 if whole else None)
     nudge = step or 0.5
@@ -261,12 +289,12 @@ def _bounded(number: float, schema: Schema, *, whole: bool) -> float:
         number = above + nudge
     if below is not None and number >= below:
         number = below - nudge
-    if least is not None:
-        number = max(number, least)
-    if most is not None:
-        number = min(number, most)
+    if minimum is not None:
+        number = max(number, minimum)
+    if maximum is not None:
+        number = min(number, maximum)
     if step and number % step:
         number = (number // step) * step
-        if least is not None and number < least:
+        if minimum is not None and number < minimum:
             number += step
     return int(number) if whole else number

@@ -1,4 +1,4 @@
-"""What the pretend model reads out of a text: numbers, quotations, names, words."""
+"""What the simulated model extracts from a text: numbers, quotations, names, words."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _CAPITALIZED = r"[^\W\d_a-z][\w\u2019'-]*"
 _NAME = re.compile(rf"(?<![\w'\u2019]){_CAPITALIZED}(?: {_CAPITALIZED})*(?:, [A-Z]{{2}}\b)?")
 _PLACE = re.compile(r"\b(?:in|at|for|of|from|to|near)\s+(?:the\s+)?(\w+(?: \w+)?)\s*(?:[?.!,]|$)")
 _TOPIC = re.compile(r"\b(?:about|on|for|regarding)\s+(?:the\s+|an?\s+)?([^?.!,\n]+)")
-_GOING_ON = re.compile(r"\s+(?!and\b|or\b)[a-z]")
-_OPENING = re.compile(r"(?:^|[.?!:]\s+|\n\s*)$")
+_LOWER_CASE_NEXT = re.compile(r"\s+(?!and\b|or\b)[a-z]")
+_SENTENCE_START = re.compile(r"(?:^|[.?!:]\s+|\n\s*)$")
 _SEQUENCE = re.compile(r"\b(?:then|after that|afterwards|finally|next)\b", re.IGNORECASE)
 _OPERATION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([-+*/\u00d7\u00f7])\s*(-?\d+(?:\.\d+)?)")
 
@@ -40,7 +40,7 @@ _OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "\u00d7": "multiply"
 
 
 def words(text: str) -> set[str]:
-    """The words that carry meaning, cut down to their stems."""
+    """The stems of the words that carry meaning."""
     found = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower())
     stems = {_stem(word) for word in found if len(word) > 1 and word not in STOP_WORDS}
     operators = {_OPERATORS.get(match[2], "divide") for match in _OPERATION.finditer(text)}
@@ -54,18 +54,18 @@ def _stem(word: str) -> str:
     return match[1] if match else word
 
 
-class Reading:
-    """One text, taken apart. Numbers, quotations and names are used up as they are taken."""
+class ParsedText:
+    """One parsed text. Numbers, quotations and names are removed from it as they are used."""
 
     def __init__(
         self, text: str, numbers: Sequence[float] | None = None, results: str = ""
     ) -> None:
-        """Read a text.
+        """Parse a text.
 
         Args:
             text: The text.
-            numbers: The numbers to use instead of those in the text.
-            results: What tools have found out; it is read before the text.
+            numbers: Replace the numbers in the text.
+            results: Tool results, which precede the text.
         """
         self.results = results
         text = f"{results}\n{text}" if results else text
@@ -75,8 +75,8 @@ class Reading:
         self.quotations = quotations_in(text)
         self.names = names_in(text)
 
-    def assigned(self, name: str) -> str | None:
-        """What the text gives by name: `name=value` or `name: value`."""
+    def assigned_value(self, name: str) -> str | None:
+        """The value that the text assigns: `name=value` or `name: value`."""
         spelled = re.escape(name).replace("_", "[ _]")
         match = re.search(
             rf"\b{spelled}\s*[=:]\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s,;)]+))",
@@ -88,13 +88,13 @@ class Reading:
         )
 
     def declines(self, name: str) -> bool:
-        """Whether the text does without something: `no punchline`, `without a punchline`."""
+        """Whether the text excludes something: `no punchline`, `without a punchline`."""
         spelled = re.escape(name).replace("_", "[ _]")
         pattern = rf"\b(?:no|without|not|don't)\s+(?:an?\s+|the\s+|include\s+)*{spelled}\b"
         return re.search(pattern, self.text, re.IGNORECASE) is not None
 
     def mentions(self, name: str) -> bool:
-        """Whether the text names something, as it is spelled or in other forms of its words."""
+        """Whether the text has a name, or other forms of its words."""
         if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", self.text, re.IGNORECASE):
             return True
         stems = words(name)
@@ -102,18 +102,18 @@ class Reading:
 
     @property
     def topic(self) -> str:
-        """What the text is about, in a few words."""
+        """The topic of the text, in a few words."""
         match = _TOPIC.search(self.text)
         return (match[1] if match else self.text).strip()[:80]
 
     @property
     def is_sequence(self) -> bool:
-        """Whether one thing is asked for after another."""
+        """Whether the text asks for several steps in order."""
         return _SEQUENCE.search(self.text) is not None
 
     @property
     def calculation(self) -> str | None:
-        """The first calculation in the text, done."""
+        """The first calculation in the text, with its result."""
         match = _OPERATION.search(self.text)
         if match is None:
             return None
@@ -132,10 +132,10 @@ class Reading:
         return f"{match[1]} {operator} {match[3]} = {result:g}"
 
 
-def _opens(text: str, word: re.Match[str]) -> bool:
-    """Whether a capitalized word only opens a sentence that goes on in small letters."""
+def _starts_sentence(text: str, word: re.Match[str]) -> bool:
+    """Whether a word is only capitalized because it starts a sentence."""
     before = text[max(0, word.start() - 3) : word.start()]
-    return bool(_OPENING.search(before) and _GOING_ON.match(text, word.end()))
+    return bool(_SENTENCE_START.search(before) and _LOWER_CASE_NEXT.match(text, word.end()))
 
 
 def numbers_in(text: str) -> list[float]:
@@ -145,20 +145,20 @@ def numbers_in(text: str) -> list[float]:
 
 
 def quotations_in(text: str) -> list[str]:
-    """What stands in quotation marks."""
+    """The texts in quotation marks."""
     return [next(filter(None, groups)) for groups in _QUOTATION.findall(text)]
 
 
 def names_in(text: str) -> list[str]:
-    """Capitalized words in a row, but for the ordinary word that opens a sentence.
+    """Sequences of capitalized words, without the ordinary word that starts a sentence.
 
-    A text without any gets by with the word behind a preposition: `weather in paris`.
+    In a text without any, the word after a preposition: `weather in paris`.
     """
     names = []
     for match in _NAME.finditer(text):
         name = match[0]
         first, _, rest = name.partition(" ")
-        if first.lower() in STOP_WORDS or (not rest and _opens(text, match)):
+        if first.lower() in STOP_WORDS or (not rest and _starts_sentence(text, match)):
             name = rest
         if name:
             names.append(name.removesuffix("'s").removesuffix("\u2019s"))

@@ -1,4 +1,4 @@
-"""What a check comes to."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,13 +7,13 @@ Outcome = Literal["ok", "warn", "fail", "skipped"]
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check comes to."""
+class CheckResult:
+    """The result of a check."""
 
     outcome: Outcome
 
     found: str
-    """What was found, or why the check was skipped; several lines of the settings."""
+    """What was found, or which failed check made this one be skipped."""
 
     change: str = ""
     """The one thing to change; only a failure has it."""

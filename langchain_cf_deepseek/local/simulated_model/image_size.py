@@ -1,4 +1,4 @@
-"""The pixel size of an image, from its first bytes."""
+"""The pixel size of an image, read from its first bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _JPEG_SIZE = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]..\x08(..)(
 
 
 def pixel_size(data_url: str) -> tuple[int, int] | None:
-    """Read width and height of a PNG, GIF, JPEG or WebP image; None for anything else."""
+    """Read width and height of a PNG, GIF or JPEG image; returns None for other formats."""
     _, _, encoded = data_url.partition("base64,")
     try:
         data = base64.b64decode(encoded, validate=True)

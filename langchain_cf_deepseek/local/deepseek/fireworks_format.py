@@ -1,4 +1,4 @@
-"""How answers look that Cloudflare resells from Fireworks, as its catalogue shows them."""
+"""The format of completions that Cloudflare resells from Fireworks, as in its catalogue."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ JSON = dict[str, Any]
 
 
 def fireworks_chunks(chunks: Iterator[JSON]) -> Iterator[JSON]:
-    """Give every chunk `usage: null`, and a closing chunk without choices that holds the usage."""
+    """Set `usage` to null in every chunk, and add a last chunk with the usage and no choices."""
     for chunk in chunks:
         usage = chunk.get("usage")
         renamed = fireworks_response(chunk) | {"usage": None}
@@ -19,7 +19,7 @@ def fireworks_chunks(chunks: Iterator[JSON]) -> Iterator[JSON]:
 
 
 def fireworks_response(payload: JSON) -> JSON:
-    """Give an answer the names and keys of the catalogue."""
+    """Convert a completion to the names and keys of the catalogue."""
     return payload | {
         "model": f"accounts/fireworks/models/{payload['model']}",
         "choices": [choice | {"raw_output": None} for choice in payload["choices"]],
