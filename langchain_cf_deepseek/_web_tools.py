@@ -1,4 +1,4 @@
-"""What Search and Fetch share: the chat model whose settings they use, and their errors."""
+"""What Search and Fetch share: the chat model whose settings they use, responses, and errors."""
 
 import os
 from collections.abc import Mapping
@@ -10,14 +10,18 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from typing_extensions import override
 
 from langchain_cf_deepseek._api.web import Count, Localization, search_body
+from langchain_cf_deepseek._errors.bodies import has_error
 from langchain_cf_deepseek._errors.invalid_requests import invalid_request
+from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek._errors.rules import Api
+from langchain_cf_deepseek._http.stream import parse_body
 from langchain_cf_deepseek._http.transport import BodyReader
 from langchain_cf_deepseek._settings import first_validation_message
 from langchain_cf_deepseek._wire_requests import build_tool_request, tool_url
 from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.data.routings import VARIABLES
 from langchain_cf_deepseek.errors import (
+    CFDeepSeekAPIError,
     CFDeepSeekContentBlockedError,
     CFDeepSeekError,
     CFDeepSeekFetchError,
@@ -188,3 +192,43 @@ class SearchSettings(OnModel):
     def _search_body(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         defaults = {name: getattr(self, name) for name in ("count", "localization", "need_content")}
         return search_body(arguments, defaults)
+
+
+def read_search(response: Any) -> dict[str, Any]:
+    """Return the JSON of a response of Search; its `results` are a list of objects, or null.
+
+    Raises:
+        CFDeepSeekError: It reports an error, or is not such a response.
+    """
+    body = _read_object(response)
+    results = body.get("results", "missing")
+    if isinstance(results, list) and all(isinstance(result, dict) for result in results):
+        return body
+    if results is None:
+        return body
+    raise _malformed(response, "`results` is not a list of objects")
+
+
+def read_page(response: Any) -> dict[str, Any]:
+    """Return the JSON of a response of Fetch; its `content` is a text, or null.
+
+    Raises:
+        CFDeepSeekError: It reports an error, or is not such a response.
+    """
+    body = _read_object(response)
+    if isinstance(body.get("content", 0), str | None):
+        return body
+    raise _malformed(response, "`content` is not a text")
+
+
+def _read_object(response: Any) -> dict[str, Any]:
+    body = parse_body(response, response.content)
+    if not isinstance(body, dict):
+        raise _malformed(response, "it is not a JSON object")
+    if has_error(body) or body.get("cloudflare_error"):
+        raise error_from_response(response, body=body)
+    return body
+
+
+def _malformed(response: Any, reason: str) -> Exception:
+    return build_error(CFDeepSeekAPIError, f"the response is malformed: {reason}", response)

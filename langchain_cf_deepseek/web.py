@@ -35,14 +35,12 @@ from langchain_cf_deepseek._api.web import (
     document_of,
     fetch_body,
     page_text,
-    read_page,
-    read_search,
     results_text,
 )
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._redaction import construct
-from langchain_cf_deepseek._web_tools import DeepSeekTool, SearchSettings
+from langchain_cf_deepseek._web_tools import DeepSeekTool, SearchSettings, read_page, read_search
 
 __all__ = ["DeepSeekFetch", "DeepSeekSearch", "DeepSeekSearchRetriever"]
 

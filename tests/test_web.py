@@ -218,7 +218,7 @@ BAD_ARGUMENTS: list[tuple[type[Any], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("tool_class", "arguments", "message"), BAD_ARGUMENTS)
-def test_an_invalid_argument_is_refused_before_sending(
+def test_an_invalid_argument_is_rejected_before_sending(
     web: WebServer, run: Run, tool_class: Any, arguments: dict[str, Any], message: str
 ) -> None:
     tool = tool_class(**settings(web))
@@ -343,7 +343,7 @@ def test_a_model_of_another_routing_gives_its_account_and_gateway(
 
 
 @pytest.mark.parametrize("routing", ["unified", "compat"])
-def test_the_base_url_of_another_routing_is_refused(
+def test_the_base_url_of_another_routing_is_rejected(
     web: WebServer, monkeypatch: pytest.MonkeyPatch, routing: Any
 ) -> None:
     own = {"api_key": KEY, "cloudflare_api_token": "cf-token"}
@@ -379,7 +379,7 @@ def test_a_custom_provider_is_a_base_url() -> None:
         ({"llm": KEY}, "llm"),
     ],
 )
-def test_an_invalid_setting_is_refused_at_construction(
+def test_an_invalid_setting_is_rejected_at_construction(
     web: WebServer, wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message) as caught:

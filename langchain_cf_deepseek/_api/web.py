@@ -1,4 +1,4 @@
-"""DeepSeek's Search and Fetch: arguments, request bodies, responses, and their text for a model.
+"""DeepSeek's Search and Fetch: arguments, request bodies, and results as text for a model.
 
 https://api-docs.deepseek.com/zh-cn/guides/search
 """
@@ -13,11 +13,7 @@ from langchain_core.documents import Document
 from langchain_core.tools import InjectedToolArg
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from langchain_cf_deepseek._errors.bodies import has_error
-from langchain_cf_deepseek._errors.responses import build_error, error_from_response
-from langchain_cf_deepseek._http.stream import parse_body
 from langchain_cf_deepseek._surrogates import join_surrogates
-from langchain_cf_deepseek.errors import CFDeepSeekAPIError
 
 _MAX_QUERY_LENGTH = 128
 _MAX_URL_LENGTH = 8192
@@ -134,46 +130,6 @@ def fetch_body(url: str) -> dict[str, Any]:
         pydantic.ValidationError: The URL is invalid.
     """
     return FetchArguments(url=url).model_dump()
-
-
-def read_search(response: Any) -> dict[str, Any]:
-    """Return the JSON of a response of Search; its `results` are a list of objects, or null.
-
-    Raises:
-        CFDeepSeekError: It reports an error, or is not such a response.
-    """
-    body = _read_object(response)
-    results = body.get("results", "missing")
-    if isinstance(results, list) and all(isinstance(result, dict) for result in results):
-        return body
-    if results is None:
-        return body
-    raise _malformed(response, "`results` is not a list of objects")
-
-
-def read_page(response: Any) -> dict[str, Any]:
-    """Return the JSON of a response of Fetch; its `content` is a text, or null.
-
-    Raises:
-        CFDeepSeekError: It reports an error, or is not such a response.
-    """
-    body = _read_object(response)
-    if isinstance(body.get("content", 0), str | None):
-        return body
-    raise _malformed(response, "`content` is not a text")
-
-
-def _read_object(response: Any) -> dict[str, Any]:
-    body = parse_body(response, response.content)
-    if not isinstance(body, dict):
-        raise _malformed(response, "it is not a JSON object")
-    if has_error(body) or body.get("cloudflare_error"):
-        raise error_from_response(response, body=body)
-    return body
-
-
-def _malformed(response: Any, reason: str) -> Exception:
-    return build_error(CFDeepSeekAPIError, f"the response is malformed: {reason}", response)
 
 
 def results_text(results: list[dict[str, Any]]) -> str:
