@@ -21,6 +21,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
 from langchain_cf_deepseek.web import DeepSeekFetch, DeepSeekSearch, DeepSeekSearchRetriever
 from tests.conftest import ACCOUNT
+from tests.subprocesses import run_python
 from tests.web_server import PAGE, RESULTS, Reply, WebServer, serving
 
 Run = Callable[..., Any]
@@ -592,6 +593,26 @@ def test_searches_run_at_the_same_time(web: WebServer) -> None:
     assert asyncio.run(many()) == search.batch([f"q{n}" for n in range(20)]) == [TEXT] * 20
     queries = sorted(request["body"]["query"] for request in web.requests)
     assert queries == sorted([f"q{n}" for n in range(20)] * 2)
+
+
+FIRST_CALL = """
+import asyncio
+from blockbuster import blockbuster_ctx
+from langchain_cf_deepseek.web import DeepSeekSearch
+
+async def main():
+    search = DeepSeekSearch()
+    with blockbuster_ctx():
+        print(await search.ainvoke({"query": "prices"}))
+
+asyncio.run(main())
+"""
+
+
+def test_the_first_async_call_of_a_process_does_not_block_its_event_loop(web: WebServer) -> None:
+    variables = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": web.base_url, "DEEPSEEK_API_KEY": KEY}
+    done = run_python("-c", FIRST_CALL, env=variables)
+    assert (done.stdout, done.stderr) == (f"{TEXT}\n", "")
 
 
 def agent_of(gw: LocalGateway, web: WebServer) -> Any:
