@@ -433,6 +433,18 @@ FAILURES: list[tuple[Reply, type[errors.CFDeepSeekError], str, bool]] = [
         False,
     ),
     (Reply(b"no such path", 404), errors.CFDeepSeekInvalidRequestError, "gateway", False),
+    (
+        Reply({"success": False, "errors": [{"code": 7000, "message": "No route"}]}, 404),
+        errors.CFDeepSeekInvalidRequestError,
+        "gateway",
+        False,
+    ),
+    (
+        Reply(b"<html><title>Not found | Cloudflare</title>", 404, {"cf-ray": "ray-1"}),
+        errors.CFDeepSeekInvalidRequestError,
+        "cloudflare-edge",
+        False,
+    ),
     (Reply(error_body("x"), 405), errors.CFDeepSeekInvalidRequestError, "deepseek", False),
     (Reply(error_body("slow"), 408), errors.CFDeepSeekTimeoutError, "deepseek", True),
     (Reply(error_body("too many"), 429), errors.CFDeepSeekRateLimitError, "deepseek", True),
