@@ -335,13 +335,13 @@ def test_server_that_does_not_read_is_a_timeout() -> None:
 
 
 def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
-    should_retry, ended = threading.Event(), threading.Event()
+    continue_stream, ended = threading.Event(), threading.Event()
 
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         size = sum(map(len, STREAM))
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + STREAM[0])
-        should_retry.wait(5)
+        continue_stream.wait(5)
         connection.sendall(STREAM[1] + STREAM[2])
         connection.recv(1)
         ended.set()
@@ -350,7 +350,7 @@ def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
         chunks = model.stream("Hi")
         first = next(chunks).text
         model.close()
-        should_retry.set()
+        continue_stream.set()
         assert first + "".join(chunk.text for chunk in chunks) == "Short waves"
         assert ended.wait(5)
 
@@ -376,7 +376,7 @@ else:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_forked_child_works_and_exits_though_the_pool_lock_was_held() -> None:
     with _server(_respond(WHOLE)) as server:
-        done = run_python("-c", FORK, server.url, timeout=20)
+        done = run_python("-c", FORK, server.url)
     assert (done.stdout, done.stderr) == ("Short waves\n0\n", "")
 
 
