@@ -37,6 +37,9 @@ from langchain_cf_deepseek.gateway import parse_gateway_headers
 ROUTING_EXTENSION = "langchain_cf_deepseek._routing"
 """The extension of an HTTP request that holds its routing."""
 
+FILE_EXTENSION = "langchain_cf_deepseek._file"
+"""The extension of an HTTP request that holds whether it names a file of DeepSeek's Files API."""
+
 _NOT_PARSED = object()
 
 
@@ -72,6 +75,7 @@ def error_from_response(
         code=report.code,
         search_text=report.search_text,
         about_logs=about_logs,
+        about_file=bool(response.request.extensions.get(FILE_EXTENSION)),
         access=access,
     )
     rule = find_rule(failure)
