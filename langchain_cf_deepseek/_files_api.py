@@ -215,8 +215,12 @@ def _sdk_errors_converted() -> Iterator[None]:
     except openai.APIConnectionError as error:
         if isinstance(error, CFDeepSeekError) or error.__cause__ is None:
             raise
-        with typed_connection_errors(error.request):
-            raise error.__cause__ from None
+        request, cause = error.request, error.__cause__
+    else:
+        return
+    # Outside the handler: there, the cause would become its own context.
+    with typed_connection_errors(request):
+        raise cause
 
 
 def _read(call: FilesCall, response: Any) -> Any:

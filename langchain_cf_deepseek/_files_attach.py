@@ -150,7 +150,7 @@ def _decoded(data: str, where: str) -> bytes:
         raise ValueError(msg) from error
 
 
-@refused_before_sending("messages")
+@refused_before_sending()
 def _read_messages(given: Any) -> tuple[list[BaseMessage], list[InlineFile]]:
     messages = as_messages(given) or []
     return messages, find_files(messages)

@@ -40,7 +40,8 @@ Purpose: TypeAlias = Literal["text_recognition", "rich_layout_recognition", "use
 
 `text_recognition`: a document as text, its figures dropped. `rich_layout_recognition`: text with
 its figures as images in place, which cost input tokens and count as images of the request.
-`user_data`: an image as it is. Which purpose DeepSeek takes for Excel, e-books and plain text is not documented.
+`user_data`: an image as it is. Which purpose DeepSeek takes for Excel, e-books and plain
+text is not documented.
 """
 
 _CONNECT_SECONDS = 5.0

@@ -69,9 +69,9 @@ def serving() -> Iterator[FilesServer]:
 def _form(headers: Any, body: bytes) -> dict[str, Any]:
     """Return the parts of a multipart body in their order."""
     head = f"Content-Type: {headers['content-type']}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    message: Any = BytesParser(policy=HTTP).parsebytes(head + body)
     form: dict[str, Any] = {}
-    for part in message.iter_parts():  # type: ignore[attr-defined]
+    for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
         data = part.get_payload(decode=True)
         file = (part.get_filename(), part.get_content_type(), data)
@@ -146,7 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, request: dict[str, Any]) -> Reply:
         query = request["query"]
-        files = [f for f in self.server.files.values() if query.get("purpose") in {None, f["purpose"]}]
+        files = [
+            f for f in self.server.files.values() if query.get("purpose") in {None, f["purpose"]}
+        ]
         if query.get("order") == "desc":
             files.reverse()
         ids = [file["id"] for file in files]
@@ -168,7 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         reply = {"id": "c", "created": CREATED, "model": "deepseek-flash"}
         if not request["json"].get("stream"):
             message = {"role": "assistant", "content": "Read."}
-            return 200, {**reply, "object": "chat.completion", "choices": [{**choice, "message": message}]}
+            return 200, {
+                **reply,
+                "object": "chat.completion",
+                "choices": [{**choice, "message": message}],
+            }
         chunk = {**choice, "delta": {"role": "assistant", "content": "Read."}}
         return 200, f"data: {json.dumps({**reply, 'choices': [chunk]})}\n\ndata: [DONE]\n\n"
 
