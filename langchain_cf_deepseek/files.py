@@ -32,6 +32,7 @@ from langchain_cf_deepseek._redaction import construct
 from langchain_cf_deepseek._routing import checked_url
 from langchain_cf_deepseek._settings import check_timeout
 from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
+from langchain_cf_deepseek.errors import CFDeepSeekAPIError
 
 __all__ = ["FolderUpload", "GatewayFiles", "Purpose", "UploadedFile"]
 
@@ -480,9 +481,15 @@ def _id_of(file: UploadedFile | str) -> str:
 
 
 def _next_page(call: FilesCall, page: Any) -> FilesCall | None:
-    """Return the call for the next page; `None` after the last one."""
-    after = page["data"][-1].id if page["data"] else None
-    # A server that ignores `after` would send the same page for ever.
-    if not page.get("has_more") or after is None or after == call.arguments.get("after"):
+    """Return the call for the next page; `None` after the last one.
+
+    Raises:
+        CFDeepSeekAPIError: The server ignores which page was asked for.
+    """
+    if not page.get("has_more") or not page["data"]:
         return None
+    after = page["data"][-1].id
+    if after == call.arguments.get("after"):
+        msg = "the list of files has the same page again"
+        raise CFDeepSeekAPIError(msg, origin="deepseek", hint="Raise `limit`.")
     return replace(call, arguments={**call.arguments, "after": after})

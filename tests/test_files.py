@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import openai
 import pytest
+from blockbuster import blockbuster_ctx
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from pydantic import ValidationError
@@ -159,6 +162,13 @@ def test_a_list_asks_for_each_page_when_it_gets_there(server: FilesServer, call:
     server.requests.clear()
     assert next(iter(files.list(limit=2))).id == FIRST
     assert len(server.requests) == 1
+
+
+def test_a_list_that_repeats_its_pages_is_an_error(server: FilesServer, call: Call) -> None:
+    page = {"object": "list", "data": [{"id": FIRST}], "has_more": True}
+    server.faults += [(200, page), (200, page)]
+    with pytest.raises(errors.CFDeepSeekAPIError, match="the same page again"):
+        call(server.client(), "list")
 
 
 def test_a_file_is_found_and_deleted_by_its_id_or_itself(server: FilesServer, call: Call) -> None:
@@ -409,7 +419,7 @@ def test_attach_leaves_what_is_no_inline_document_as_it_is(server: FilesServer, 
 
 
 def test_attach_returns_the_form_it_was_given(server: FilesServer, call: Call) -> None:
-    message = HumanMessage([INLINE[0]])
+    message = HumanMessage([*INLINE[:1]])
     attached = HumanMessage([{"type": "file", "file_id": FIRST}])
     files = server.client()
     assert call(files, "attach", message) == attached
@@ -424,9 +434,10 @@ def test_attach_returns_the_form_it_was_given(server: FilesServer, call: Call) -
 
 
 def _about(*contents: bytes) -> HumanMessage:
-    return HumanMessage(
-        [{"type": "file", "base64": base64.b64encode(content).decode()} for content in contents]
-    )
+    blocks: list[Any] = [
+        {"type": "file", "base64": base64.b64encode(content).decode()} for content in contents
+    ]
+    return HumanMessage(blocks)
 
 
 def test_a_content_is_uploaded_once_by_calls_at_the_same_time(server: FilesServer) -> None:
@@ -468,7 +479,8 @@ def test_async_attach_uploads_several_at_the_same_time(server: FilesServer) -> N
 
 
 def test_attach_names_the_block_whose_data_is_not_base64(server: FilesServer, call: Call) -> None:
-    message = HumanMessage([QUESTION, {"type": "file", "base64": "?!", "mime_type": "a/b"}])
+    broken: list[Any] = [QUESTION, {"type": "file", "base64": "?!", "mime_type": "a/b"}]
+    message = HumanMessage(broken)
     with pytest.raises(
         errors.CFDeepSeekInvalidRequestError, match=re.escape("messages[0].content[1]: the data")
     ):
@@ -505,3 +517,50 @@ def test_the_repr_of_files_shows_no_credential(server: FilesServer) -> None:
         f"GatewayFiles(url={url!r}, purpose='rich_layout_recognition', expires_after=None, "
         "uploaded=0)"
     )
+
+
+@pytest.mark.parametrize(("content", "seconds"), [(PDF, 120.0), (b"text", 600.0), (PICTURE, 600.0)])
+def test_an_upload_waits_for_sending_and_for_silent_parsing(
+    server: FilesServer, content: bytes, seconds: float
+) -> None:
+    bounds: list[dict[str, float]] = []
+
+    def watch(request: Any) -> None:
+        bounds.append(request.extensions["timeout"])
+
+    with openai.DefaultHttpxClient(event_hooks={"request": [watch]}) as http_client:
+        files = server.client({"http_client": http_client, "request_timeout": 3})
+        files.upload(content)
+        files.get(FIRST)
+        files.upload(content, timeout=(1, 2))
+    assert bounds == [
+        {"connect": 5.0, "read": seconds + 600, "write": seconds, "pool": 5.0},
+        {"connect": 3, "read": 3, "write": 3, "pool": 3},
+        {"connect": 1, "read": 2, "write": None, "pool": None},
+    ]
+
+
+def test_a_client_of_httpx_supplied_by_the_caller_is_used(server: FilesServer) -> None:
+    with httpx.Client() as http_client:
+        files = server.client({"http_client": http_client})
+        assert files.upload(PDF).id == FIRST
+        assert _ids(files.list()) == [FIRST]
+
+
+def test_no_async_call_blocks_its_loop(server: FilesServer, tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(PDF * 10_000)
+    files = server.client()
+
+    async def use() -> None:
+        await files.aupload(path)
+        with blockbuster_ctx():
+            await files.aupload(path)
+            await files.aattach(HumanMessage([{"type": "file", "path": str(path)}]))
+            async for _, file in await files.aupload_folder(tmp_path):
+                assert isinstance(file, UploadedFile)
+            async for file in files.alist():
+                await files.adelete(file)
+
+    asyncio.run(use())
+    assert (len(server.uploads), server.files) == (3, {})
