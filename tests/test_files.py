@@ -342,7 +342,7 @@ def test_kind_and_purpose_follow_from_content_and_name(
     assert (form["purpose"], *form["file"][:2]) == sent
 
 
-INLINE = [
+INLINE: list[Any] = [
     {"type": "file", "base64": BASE64, "mime_type": "application/pdf"},
     {"type": "file", "source_type": "base64", "data": BASE64, "mime_type": "application/pdf"},
     {"type": "file", "url": f"data:application/pdf;base64,{BASE64}"},
@@ -419,7 +419,7 @@ def test_attach_leaves_what_is_no_inline_document_as_it_is(server: FilesServer, 
 
 
 def test_attach_returns_the_form_it_was_given(server: FilesServer, call: Call) -> None:
-    message = HumanMessage([*INLINE[:1]])
+    message = HumanMessage([INLINE[0]])
     attached = HumanMessage([{"type": "file", "file_id": FIRST}])
     files = server.client()
     assert call(files, "attach", message) == attached
