@@ -278,11 +278,15 @@ class GatewayFiles(BaseModel):
         Args:
             file: The file, or its id.
         """
-        return self._client.send(self._call("retrieve", file_id=_id_of(file)))  # type: ignore[no-any-return]
+        result: UploadedFile = self._client.send(self._call("retrieve", file_id=_id_of(file)))
+        return result
 
     async def aget(self, file: UploadedFile | str) -> UploadedFile:
         """`get` for an event loop."""
-        return await self._client.asend(self._call("retrieve", file_id=_id_of(file)))  # type: ignore[no-any-return]
+        result: UploadedFile = await self._client.asend(
+            self._call("retrieve", file_id=_id_of(file))
+        )
+        return result
 
     def delete(self, file: UploadedFile | str) -> None:
         """Delete a file.
@@ -417,10 +421,12 @@ class GatewayFiles(BaseModel):
         )
 
     def _send_file(self, file: OpenedFile, settings: _Upload, timeout: Any) -> UploadedFile:
-        return self._client.send(self._upload_call(file, settings, timeout))  # type: ignore[no-any-return]
+        result: UploadedFile = self._client.send(self._upload_call(file, settings, timeout))
+        return result
 
     async def _asend_file(self, file: OpenedFile, settings: _Upload, bounds: Any) -> UploadedFile:
-        return await self._client.asend(self._upload_call(file, settings, bounds))  # type: ignore[no-any-return]
+        result: UploadedFile = await self._client.asend(self._upload_call(file, settings, bounds))
+        return result
 
     def _uploaders(
         self, purpose: Any = None, expires_after: Any = None, timeout: Any = None
@@ -469,7 +475,7 @@ def _open(file: Any, filename: str | None) -> OpenedFile:
 
 
 def _digest(file: OpenedFile) -> str:
-    return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]
+    return hashlib.file_digest(file.content, "sha256").hexdigest()  # type: ignore[arg-type]  # the stub wants writable files
 
 
 def _id_of(file: UploadedFile | str) -> str:

@@ -221,7 +221,7 @@ def test_an_upload_over_the_rate_limit_is_repeated(server: FilesServer, call: Ca
     assert [form["file"][2] for form in server.uploads] == [PDF, PDF]
 
 
-def test_an_upload_that_reaches_no_server_is_not_said_to_be_billed(call: Call) -> None:
+def test_an_upload_that_reaches_no_server_raises_without_the_hint_at_billing(call: Call) -> None:
     with serving() as server:
         files = server.client({"max_retries": 0})
     with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
