@@ -40,6 +40,9 @@ ROUTING_EXTENSION = "langchain_cf_deepseek._routing"
 API_EXTENSION = "langchain_cf_deepseek._api"
 """The extension of an HTTP request that holds its `Api`."""
 
+FILE_EXTENSION = "langchain_cf_deepseek._file"
+"""The extension of an HTTP request that holds whether it names a file of DeepSeek's Files API."""
+
 _NOT_PARSED = object()
 
 
@@ -75,6 +78,7 @@ def error_from_response(
         code=report.code,
         search_text=report.search_text,
         about_logs=about_logs,
+        about_file=bool(response.request.extensions.get(FILE_EXTENSION)),
         access=access,
         api=response.request.extensions.get(API_EXTENSION, "chat"),
     )

@@ -32,6 +32,7 @@ class Failure:
     code: int | str | None
     search_text: str
     about_logs: bool
+    about_file: bool
     access: AccessRefusal | None
     api: Api = "chat"
 
@@ -48,6 +49,7 @@ class Rule:
     """A regular expression, case-insensitive."""
     origin: Origin | None = None
     about_logs: bool = False
+    about_file: bool = False
     access: AccessRefusal | None = None
     apis: tuple[Api, ...] | None = None
 
@@ -58,6 +60,7 @@ class Rule:
             and _is_one_of(self.status, failure.status)
             and (self.origin is None or self.origin == failure.origin)
             and (failure.about_logs or not self.about_logs)
+            and (failure.about_file or not self.about_file)
             and (self.access is None or self.access == failure.access)
             and (self.apis is None or failure.api in self.apis)
             and (
@@ -130,6 +133,16 @@ _REQUEST_ERROR_STATUSES = (200, 400, 413, 422, 500)
 _UNKNOWN_MODEL_PATTERN = (
     r"supported api model names|model[_ ]not[_ ](exist|found)|\bno such model\b|\bunknown model\b"
     r"|\bmodel\b.{0,120}\bdoes not exist\b"
+)
+
+# DeepSeek publishes no text for a lost file; these are the words that its own client looks for.
+_LOST_FILE_PATTERN = (
+    r"\bfile(-api-\w+|[ _]?ids?)?\b.{0,80}"
+    r"\b(expired|not[ _]found|deleted|does not exist|not created under)"
+)
+_UPLOAD_AGAIN = (
+    "The file expired, was deleted or belongs to another account: upload it again "
+    "(`GatewayFiles.upload`, or `GatewayFiles.attach` for whole messages)."
 )
 
 _RULES = (
@@ -356,6 +369,17 @@ _RULES = (
         text="spend(ing)? limit",
     ),
     Rule(
+        errors.CFDeepSeekInvalidRequestError,
+        "DeepSeek keeps 10,000 files and 25 GiB for a key: delete some (`GatewayFiles.delete`).",
+        text=r"file[_ ]quota",
+    ),
+    Rule(
+        errors.CFDeepSeekFileNotFoundError,
+        _UPLOAD_AGAIN,
+        status=(400, 403, 404, 410, 422),
+        text=_LOST_FILE_PATTERN,
+    ),
+    Rule(
         errors.CFDeepSeekPermissionDeniedError,
         "A gateway policy rejected the request.",
         text="denied by policy",
@@ -401,6 +425,7 @@ _RULES = (
         status=404,
         about_logs=True,
     ),
+    Rule(errors.CFDeepSeekFileNotFoundError, _UPLOAD_AGAIN, status=(404, 410), about_file=True),
     Rule(
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`, `routing` and `base_url`.",
