@@ -14,11 +14,12 @@ from typing_extensions import override
 
 from langchain_cf_deepseek._errors.bodies import is_error, parse_json_or_text
 from langchain_cf_deepseek._errors.responses import (
-    FILE_EXTENSION,
+    API_EXTENSION,
     ROUTING_EXTENSION,
     build_error,
     error_from_response,
 )
+from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.clients import HttpClients
 from langchain_cf_deepseek._http.connection_errors import typed_connection_errors
 from langchain_cf_deepseek._http.library import http, library_of
@@ -256,8 +257,8 @@ def _replace_headers(request: Any, client: Any, call: FilesCall) -> None:
     for source in (kept, _OWN_HEADERS, call.headers):
         headers.update(source)
     request.headers = headers
-    names_file = call.operation in {"retrieve", "delete"}
-    extensions = {ROUTING_EXTENSION: "provider-native", FILE_EXTENSION: names_file}
+    api: Api = "file" if call.operation in {"retrieve", "delete"} else "files"
+    extensions = {ROUTING_EXTENSION: "provider-native", API_EXTENSION: api}
     request.extensions = {**request.extensions, **extensions}
 
 

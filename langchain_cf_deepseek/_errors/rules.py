@@ -16,8 +16,9 @@ from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 MACHINE_PAYMENT = "a machine payment is required"
 """The text of a response that asks for one, whose terms are in a header."""
 
-Api = Literal["chat", "search", "fetch"]
-"""Which API of DeepSeek a request goes to."""
+Api = Literal["chat", "search", "fetch", "files", "file", "logs"]
+"""The API that a request goes to: DeepSeek's chat, Search, Fetch or Files (`file` if the request
+names a file), or Cloudflare's logs."""
 
 AccessRefusal = Literal["no token", "token rejected"]
 """Whether a request that Cloudflare Access refused had a service token."""
@@ -31,10 +32,8 @@ class Failure:
     origin: Origin
     code: int | str | None
     search_text: str
-    about_logs: bool
-    about_file: bool
     access: AccessRefusal | None
-    api: Api = "chat"
+    api: Api
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,6 @@ class Rule:
     text: str | None = None
     """A regular expression, case-insensitive."""
     origin: Origin | None = None
-    about_logs: bool = False
-    about_file: bool = False
     access: AccessRefusal | None = None
     apis: tuple[Api, ...] | None = None
 
@@ -59,8 +56,6 @@ class Rule:
             _is_one_of(self.code, failure.code)
             and _is_one_of(self.status, failure.status)
             and (self.origin is None or self.origin == failure.origin)
-            and (failure.about_logs or not self.about_logs)
-            and (failure.about_file or not self.about_file)
             and (self.access is None or self.access == failure.access)
             and (self.apis is None or failure.api in self.apis)
             and (
@@ -171,6 +166,13 @@ _RULES = (
         status=(404, 405, 410),
         apis=("search", "fetch"),
     ),
+    Rule(
+        errors.CFDeepSeekInvalidRequestError,
+        "There is no Files API at this address: check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL). "
+        "Cloudflare does not document that the gateway passes DeepSeek's `/files` on.",
+        status=(404, 405),
+        apis=("files",),
+    ),
     # Cloudflare's edge: its own codes, then statuses.
     Rule(
         errors.CFDeepSeekRateLimitError,
@@ -230,11 +232,11 @@ _RULES = (
         errors.CFDeepSeekAuthenticationError,
         _GRANT_LOGS_PERMISSION,
         code=(10000, 9106),
-        about_logs=True,
+        apis=("logs",),
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, _GRANT_LOGS_PERMISSION, status=401, about_logs=True),
+    Rule(errors.CFDeepSeekAuthenticationError, _GRANT_LOGS_PERMISSION, status=401, apis=("logs",)),
     Rule(
-        errors.CFDeepSeekPermissionDeniedError, _GRANT_LOGS_PERMISSION, status=403, about_logs=True
+        errors.CFDeepSeekPermissionDeniedError, _GRANT_LOGS_PERMISSION, status=403, apis=("logs",)
     ),
     # Codes with several meanings, distinguished by text or status.
     Rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
@@ -423,9 +425,9 @@ _RULES = (
         "`collect_log`; a log can arrive late (raise `wait`) and can lack bodies "
         "(`collect_log_payload`).",
         status=404,
-        about_logs=True,
+        apis=("logs",),
     ),
-    Rule(errors.CFDeepSeekFileNotFoundError, _UPLOAD_AGAIN, status=(404, 410), about_file=True),
+    Rule(errors.CFDeepSeekFileNotFoundError, _UPLOAD_AGAIN, status=(404, 410), apis=("file",)),
     Rule(
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`, `routing` and `base_url`.",
