@@ -246,6 +246,7 @@ def test_an_upload_that_reaches_no_server_raises_without_the_hint_at_billing(cal
             errors.CFDeepSeekInvalidRequestError,
         ),
         ((302, ""), errors.CFDeepSeekInvalidRequestError),
+        ((404, ""), errors.CFDeepSeekInvalidRequestError),  # not passed on by the gateway
     ],
 )
 def test_errors_are_those_of_chat(
