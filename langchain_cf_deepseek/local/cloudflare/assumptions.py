@@ -36,7 +36,7 @@ class Assumptions:
     spend_limit_code: Literal[2041, 2045] = 2045
     """The code of a spend limit: observed were 2041 in September 2026 and 2045 in October."""
     deepseek_paths: bool = True
-    """Whether the gateway forwards `/files` and `/v1/tools/`, which Cloudflare does not document."""
+    """Whether the gateway forwards `/files` and `/v1/tools/`: Cloudflare documents neither."""
     november_2026: bool = True
     """Whether DeepSeek's chat has what it published in November 2026: server tools, file ids,
     `safety_check`, `title`, a checked `latest_reminder`.

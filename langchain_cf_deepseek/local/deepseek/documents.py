@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -41,7 +42,9 @@ _IMAGES = (
 _DOCUMENT_SUFFIXES = {".doc", ".docx", ".ppt", ".pptx"}
 _TEXT_SUFFIXES = {".xls", ".xlsx", ".epub", ".mobi", ".azw", ".azw3", ".fb2"}
 _CONTROL_CHARACTERS = re.compile(rb"[\x00-\x08\x0e-\x1a]")
-_PDF_TEXT = re.compile(rb"\[((?:[^\]\\]|\\.)*)\]\s*TJ|(\((?:[^()\\]|\\.)*\))\s*(?:Tj|')", re.DOTALL)
+_PDF_TEXT = re.compile(
+    rb"\[((?:[^\[\]\\]|\\.)*)\]\s*TJ|(\((?:[^()\\]|\\.)*\))\s*(?:Tj|')", re.DOTALL
+)
 _PDF_STRING = re.compile(rb"\(((?:[^()\\]|\\.)*)\)", re.DOTALL)
 _PDF_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
 
@@ -58,7 +61,9 @@ def kind_of(filename: str, content: bytes) -> Kind | None:
         return "image"
     if content.startswith(b"%PDF-") or suffix in _DOCUMENT_SUFFIXES:
         return "document"
-    if suffix in _TEXT_SUFFIXES or (content and not _CONTROL_CHARACTERS.search(content)):
+    if suffix in _TEXT_SUFFIXES or _is_utf_16(content):
+        return "text"
+    if content and not _CONTROL_CHARACTERS.search(content):
         return "text"
     return None
 
@@ -72,10 +77,16 @@ def text_of(filename: str, content: bytes) -> str:
     """Return the text of a plain text or of an uncompressed PDF; otherwise a note for the test."""
     if content.startswith(b"%PDF-"):
         text = _pdf_text(content)
+    elif _is_utf_16(content):
+        text = content.decode("utf-16", errors="replace")
     else:
         text = "" if _CONTROL_CHARACTERS.search(content) else content.decode(errors="replace")
     note = f"The local gateway cannot read {filename}: script its text with `document`."
     return text.strip() or note
+
+
+def _is_utf_16(content: bytes) -> bool:
+    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _pdf_text(content: bytes) -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from langchain_cf_deepseek.local.deepseek.server_tools import SERVER_TOOLS, WEB_SEARCH
+from langchain_cf_deepseek.local.deepseek.continuations import prefix_of
+from langchain_cf_deepseek.local.deepseek.server_tools import SERVER_TOOLS, WEB_SEARCH, is_block
 from langchain_cf_deepseek.local.faults.error_bodies import deepseek_refusal
 
 JSON = dict[str, Any]
@@ -52,6 +53,8 @@ def extract_extensions(body: JSON, *, is_flash: bool) -> tuple[JSON, Extensions]
         raise deepseek_refusal(400, message)
     messages = body.get("messages")
     if isinstance(messages, list):
+        if tools and prefix_of(messages) is not None:
+            raise deepseek_refusal(400, "Function call should not be used with prefix")
         for number, message in enumerate(messages):
             _check_reminder(message, number)
         body["messages"] = [_without_blocks(message) for message in messages]
@@ -100,19 +103,17 @@ def _extract_server_tools(body: JSON, *, is_flash: bool) -> frozenset[str]:
 
 
 def _is_server_tool(tool: Any) -> bool:
-    return isinstance(tool, dict) and tool.get("type") in SERVER_TOOLS
+    type_ = tool.get("type") if isinstance(tool, dict) else None
+    return isinstance(type_, str) and type_ in SERVER_TOOLS
 
 
 def _without_blocks(message: Any) -> Any:
-    """Return an assistant message whose content is its text, without the blocks sent back in it."""
-    if not isinstance(message, dict) or message.get("role") != "assistant":
+    """Return a message without the blocks of server tools, which an assistant turn sends back."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or message.get("role") != "assistant":
         return message
-    content = message.get("content")
-    if not isinstance(content, list):
-        return message
-    parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-    text = "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
-    return {**message, "content": text}
+    parts = [part for part in content if not is_block(part)]
+    return message if len(parts) == len(content) else {**message, "content": parts or ""}
 
 
 def _check_reminder(message: Any, number: int) -> None:

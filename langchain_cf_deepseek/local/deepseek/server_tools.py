@@ -29,6 +29,8 @@ SERVER_TOOLS = frozenset({WEB_SEARCH, READ_URL})
 BLOCKS_KEY = "server_tool_blocks"
 """The key of the carrier `key`."""
 
+_BLOCK_TYPES = ("server_tool_use", "web_search_tool_result", "web_fetch_tool_result")
+
 
 @dataclass(frozen=True)
 class ServerToolOutput:
@@ -94,6 +96,11 @@ def _call(name: str, arguments: JSON, result_type: str, content: Any) -> tuple[J
         {"type": "server_tool_use", "id": id_, "name": name, "input": arguments},
         {"type": result_type, "tool_use_id": id_, "content": content},
     )
+
+
+def is_block(part: Any) -> bool:
+    """Whether a part of a message's content is the call or the result of a server tool."""
+    return isinstance(part, dict) and part.get("type") in _BLOCK_TYPES
 
 
 def carry_in_message(message: JSON, output: ServerToolOutput, carrier: Carrier) -> None:
