@@ -148,6 +148,7 @@ def test_a_review_keeps_the_stream_open_after_the_last_token(
     assert (end - text >= 0.25) == is_reviewed
 
 
+KEYS = ("reasoning_content", "content")
 REPLY = {"reasoning": "Let me think.", "content": "Rayleigh scattering, mostly."}
 
 
@@ -213,10 +214,7 @@ def received(text: str) -> tuple[str, str]:
     events = [event.removeprefix("data: ") for event in text.split("\n\n")]
     chunks = [json.loads(event) for event in events if event.startswith("{")]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
-    reasoning, content = (
-        "".join(delta.get(key) or "" for delta in deltas)
-        for key in ("reasoning_content", "content")
-    )
+    reasoning, content = ("".join(delta.get(key) or "" for delta in deltas) for key in KEYS)
     return reasoning, content
 
 
