@@ -48,7 +48,10 @@ def _account_of_a_reader(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_account_of_a_reader")
 @pytest.mark.parametrize("page", _pages_with("```python\n"))
-def test_the_python_of_a_page_prints_what_the_page_shows(page: str) -> None:
+def test_the_python_of_a_page_prints_what_the_page_shows(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # some code writes files
     names: dict[str, object] = {"__name__": "__main__"}
     # Ray is large, so only `.ci/run` has it, in the environment of the notebooks.
     has_ray = find_spec("ray") is not None
