@@ -88,6 +88,16 @@ class Accumulation:
         """The reasoning received."""
         return "".join(self._reasonings)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a message was received."""
+        received = self.text or self.reasoning or self.tool_calls or self.has_blocks or self.unknown
+        return not received
+
+    def discard_half_characters(self) -> None:
+        """Forget the half characters that were held back: their second halves will not arrive."""
+        self._text_joiner, self._reasoning_joiner = SurrogateJoiner(), SurrogateJoiner()
+
     def start_response(self) -> None:
         """Start the response to a further request; the message received so far stays."""
         if self.usage:
