@@ -4,11 +4,17 @@ Which streams can be continued, and how, is decided in `_api/continuation.py`; w
 try again in `_http/retries.py`.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Self
 
-from langchain_cf_deepseek._api.continuation import continuation_body, find_obstacle
+from langchain_cf_deepseek._api.continuation import (
+    continuation_body,
+    find_obstacle,
+    reduce_max_tokens,
+)
 from langchain_cf_deepseek._api.request import forced_body
 from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._headers import merge_headers
@@ -46,8 +52,27 @@ class RequestSequence:
         self._retries = RetryState(first.resume)
         self._next: WireRequest | None = None
         self._last_break: CFDeepSeekError | None = None
+        self._requests = self._iterate()
 
     def __iter__(self) -> Iterator[WireRequest]:
+        """Iterate over the requests; `_iterate` raises the errors."""
+        return self._requests
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> WireRequest:
+        request: WireRequest | None
+        if self._next is not None and "max_tokens" in self._next.body:
+            # Counting tokens loads the tokenizer from its file.
+            request = await asyncio.to_thread(next, self._requests, None)
+        else:
+            request = next(self._requests, None)
+        if request is None:
+            raise StopAsyncIteration
+        return request
+
+    def _iterate(self) -> Iterator[WireRequest]:
         """Yield the requests.
 
         Raises:
@@ -58,7 +83,8 @@ class RequestSequence:
         yield first
         while (request := self._next) is not None:
             self._next = None
-            yield request
+            body = reduce_max_tokens(reader.received, request.body, self._count_tokens)
+            yield replace(request, body=body)
         if first.forcing is not None and reader.is_finished_without_tool_call:
             reader.check()
             body = forced_body(first.body, first.forcing, reader.text)
@@ -128,6 +154,6 @@ class RequestSequence:
             first,
             url=first.beta_url,
             headers=merge_headers(kept, _SKIP_CACHE),
-            body=continuation_body(received, first.body, self._count_tokens),
+            body=continuation_body(received, first.body),
             delay=delay,
         )

@@ -607,7 +607,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> AsyncIterator[ChatGenerationChunk]:
         options = {**kwargs, "stream": True}
         reader, requests = self._start(messages, stop, options, self.http_async_client)
-        for request in requests:
+        async for request in requests:
             with reader.attach_partial_message(), requests.resumed_if_broken():
                 async with self._transport.astream(request) as (response, events):
                     reader.start_response(response, request.body, forcing=request.forcing)

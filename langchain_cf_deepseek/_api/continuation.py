@@ -50,16 +50,12 @@ def find_obstacle(received: Accumulation, body: Mapping[str, Any]) -> str | None
     return next((reason for is_present, reason in obstacles if is_present), None)
 
 
-def continuation_body(
-    received: Accumulation, body: Mapping[str, Any], count_tokens: Callable[[str], int]
-) -> Json:
-    """Return the body of the request that continues a response.
+def continuation_body(received: Accumulation, body: Mapping[str, Any]) -> Json:
+    """Return the body of the request that continues a response, with its `max_tokens` unchanged.
 
     Args:
         received: The received part of the response.
         body: The body of the first request.
-        count_tokens: Counts the tokens of a text: what was received counts against `max_tokens`,
-            and a broken response does not report its tokens.
     """
     # With `tool_choice: none` DeepSeek leaves all tools out of the prompt, so it stays the same.
     continued = {key: body[key] for key in body if key not in ("tools", "tool_choice")}
@@ -75,7 +71,22 @@ def continuation_body(
     if reasoning and body.get("thinking") != {"type": "disabled"}:
         turn["reasoning_content"] = reasoning
     continued["messages"] = [*messages, turn]
-    if (limit := body.get("max_tokens")) is not None:
-        used = sum(count_tokens(text) for text in (received.reasoning, received.text) if text)
-        continued["max_tokens"] = max(limit - used, 1)
     return continued
+
+
+def reduce_max_tokens(
+    received: Accumulation, body: Mapping[str, Any], count_tokens: Callable[[str], int]
+) -> Json:
+    """Return a body with the `max_tokens` that are left, at least 1.
+
+    What was received is counted, because a broken response does not report its tokens.
+
+    Args:
+        received: The received part of the response.
+        body: The body of the request that resumes it.
+        count_tokens: Counts the tokens of a text.
+    """
+    if body.get("max_tokens") is None:
+        return dict(body)
+    used = sum(count_tokens(text) for text in (received.reasoning, received.text) if text)
+    return {**body, "max_tokens": max(body["max_tokens"] - used, 1)}
