@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway
-from tests.streaming import delta, event_stream, streamed
 
 # In a process of its own, for the first call reads certificates and imports modules.
 FIRST_CALLS = """
@@ -24,18 +23,13 @@ async def ainvoke(llm):
 async def astream(llm):
     return "".join([chunk.text async for chunk in llm.astream("What is 6 * 7?")])
 
-async def resumed(llm):
-    chunks = llm.astream("What is 6 * 7?", resume=1, max_tokens=100)
-    return "".join([chunk.text async for chunk in chunks])
-
 async def logs(llm):
     message = await llm.ainvoke("What is 6 * 7?")
     await GatewayLogs().aget(message)
     return message.text
 
 async def main():
-    ask = {"ainvoke": ainvoke, "astream": astream, "logs": logs,
-           "resumed": resumed}[sys.argv[1]]
+    ask = {"ainvoke": ainvoke, "astream": astream, "logs": logs}[sys.argv[1]]
     async with ChatCloudflareDeepSeek(model="deepseek-flash") as llm:
         with blockbuster_ctx():
             print(await ask(llm))
@@ -45,7 +39,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("without", [[], ["aiohttp"]], ids=["fast", "without fast"])
-@pytest.mark.parametrize("call", ["ainvoke", "astream", "logs", "resumed"])
+@pytest.mark.parametrize("call", ["ainvoke", "astream", "logs"])
 def test_the_first_async_call_of_a_process_does_not_block_its_loop(
     gw: LocalGateway, call: str, without: list[str]
 ) -> None:
@@ -54,9 +48,6 @@ def test_the_first_async_call_of_a_process_does_not_block_its_loop(
         "CLOUDFLARE_API_TOKEN": gw.cloudflare_api_token,
         "CLOUDFLARE_BASE_URL": f"{gw.url}/client/v4",
     }
-    if call == "resumed":
-        gw.fault(**event_stream(delta(content="6 * 7"), done=False))
-        gw.fault(**streamed({"content": " = 42"}))
     done = subprocess.run(  # noqa: S603  # our own script
         [sys.executable, "-c", FIRST_CALLS, call, *without],
         env={**os.environ, **settings},

@@ -1,6 +1,8 @@
 """A stream that breaks goes on in the same stream, or ends in the error that it is."""
 
 import asyncio
+import threading
+import time
 from itertools import takewhile
 from typing import Any, cast
 
@@ -12,8 +14,8 @@ from pydantic import ValidationError
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek._http import retries
 from langchain_cf_deepseek.local import Fault, LocalGateway, Reply, ScriptedCall
-from tests.conftest import Ask
-from tests.streaming import delta, event_stream, streamed
+from tests.conftest import PATHS, Ask
+from tests.streaming import USAGE, delta, event_stream, streamed
 
 CHAT = "/v1/0123456789abcdef0123456789abcdef/local/deepseek/chat/completions"
 BETA = CHAT.replace("/chat/", "/beta/chat/")
@@ -313,7 +315,10 @@ def test_a_stream_with_blocks_of_server_tools_is_not_continued(
             {"error": {"message": "Insufficient Balance", "code": "insufficient_balance"}},
             errors.CFDeepSeekError,
         ),
-        ({"choices": [{"index": 0, "delta": {"content": ["?", 7]}}]}, errors.CFDeepSeekAPIError),
+        (
+            {"choices": [{"delta": {"content": " two"}, "logprobs": {"content": "malformed"}}]},
+            errors.CFDeepSeekAPIError,
+        ),
     ],
 )
 def test_a_refusal_and_what_no_retry_helps_are_not_resumed(
@@ -407,6 +412,29 @@ def test_a_continuation_that_fails_to_open_is_sent_again(gw: LocalGateway, ask: 
     assert second["text_characters"] == first["text_characters"] == len("one two three")
 
 
+def test_tokens_of_a_broken_part_count_once_when_its_continuation_fails_to_open(
+    gw: LocalGateway, ask: Ask
+) -> None:
+    gw.fault(**streamed({"content": "one"}, finish_reason="aborted"))
+    gw.fail_next("deepseek-busy")
+    gw.fault(**streamed({"content": " two"}))
+    message = ask(_model(gw, resume=2), "Count")
+    assert message.usage_metadata == {"input_tokens": 14, "output_tokens": 10, "total_tokens": 24}
+    usages = [resumed["usage"] for resumed in message.response_metadata["resumed"]]
+    assert usages == [USAGE, None]
+
+
+def test_a_continuation_is_sent_after_a_delay(
+    gw: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "_INITIAL_DELAY", 0.4)
+    gw.fault(**event_stream(delta(content="one"), done=False))
+    gw.fault(**streamed({"content": " two"}))
+    start = time.monotonic()
+    assert ask(_model(gw), "Count").content == "one two"
+    assert time.monotonic() - start >= 0.3
+
+
 def test_a_request_that_fails_to_open_is_not_resumed(gw: LocalGateway, ask: Ask) -> None:
     gw.fail_next("deepseek-busy")
     error = _error_of(ask, _model(gw))
@@ -432,10 +460,19 @@ def test_max_tokens_of_the_continuation_are_those_that_are_left(gw: LocalGateway
     assert ask(llm, "Count").response_metadata["finish_reason"] == "length"
     assert [request.body["max_tokens"] for request in gw.requests] == [7, *left]
     gw.reset()
+    # In a thread of its own on an event loop: loading the tokenizer takes a moment.
+    threads = []
     gw.fault(**event_stream(delta(content="d e f g h i j"), done=False))
     gw.fault(**streamed({"content": "."}, finish_reason="length"))
-    ask(_model(gw, max_tokens=3), "Count")
+
+    def token_ids(text: str) -> list[int]:
+        threads.append(threading.current_thread())
+        return list(map(ord, text))
+
+    ask(_model(gw, max_tokens=3, custom_get_token_ids=token_ids), "Count")
     assert [request.body["max_tokens"] for request in gw.requests] == [3, 1]
+    is_async = ask in (PATHS["ainvoke"], PATHS["astream"])
+    assert [thread is not threading.main_thread() for thread in threads] == [is_async]
 
 
 def test_a_continuation_skips_the_cache_and_keeps_the_other_gateway_options(
