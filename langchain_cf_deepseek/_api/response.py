@@ -56,8 +56,7 @@ class ResponseReader:
         self._expects_tool_call = False
         self._is_streaming = False
         self._as_blocks = as_blocks
-        self.received = Accumulation()
-        """The part of the message that was received."""
+        self._received = Accumulation()
 
         self.resumed: list[dict[str, Any]] = []
         """Where and why the stream broke and was resumed, for `response_metadata`."""
@@ -90,10 +89,15 @@ class ResponseReader:
         self._response = response
         self._request_body = request_body
         self._expects_tool_call = forcing is not None
-        self.received.start_response()
+        self._received.start_response()
         log_id = parse_gateway_headers(response.headers).get("log_id") if self.resumed else None
         if log_id:
             self.resumed[-1]["next_log_id"] = log_id
+
+    @property
+    def received(self) -> Accumulation:
+        """The part of the message that was received."""
+        return self._received
 
     @property
     def has_begun(self) -> bool:
@@ -103,28 +107,28 @@ class ResponseReader:
     @property
     def is_finished(self) -> bool:
         """Whether the response has its finish reason."""
-        return self.received.finish_reason is not None
+        return self._received.finish_reason is not None
 
     @property
     def is_finished_without_tool_call(self) -> bool:
         """Whether the response has ended normally and holds no tool call."""
-        return self.received.finish_reason == "stop" and not self.received.tool_calls
+        return self._received.finish_reason == "stop" and not self._received.tool_calls
 
     @property
     def text(self) -> str:
         """The text received so far."""
-        return self.received.text
+        return self._received.text
 
     def find_break(self) -> CFDeepSeekError | None:
         """Return the error of a stream that ended without success; `None` if it succeeded."""
-        received = self.received
+        received = self._received
         if received.finish_reason in SUCCESSFUL_FINISHES and not received.failure:
             return None
         return self._find_error()
 
     def record_break(self, error: CFDeepSeekError) -> None:
         """Record that the stream broke with `error`, and that a further response resumes it."""
-        received = self.received
+        received = self._received
         log_id = error.gateway.get("log_id")
         self.resumed.append(
             {
@@ -150,8 +154,8 @@ class ResponseReader:
             if not any(choice.get(key) is not None for key in ("message", "delta", "text")):
                 msg = "a choice without a message"
                 raise TypeError(msg)
-            self.received.add(completion, choice)
-            self.received.flush()
+            self._received.add(completion, choice)
+            self._received.flush()
             if self._opening is None:
                 self._opening = self._opening_metadata(completion)
             if logprobs := choice.get("logprobs"):
@@ -167,7 +171,7 @@ class ResponseReader:
         with self._typed_errors():
             message = self._message()
         generation = ChatGeneration(
-            message=message, generation_info={"finish_reason": self.received.finish_reason}
+            message=message, generation_info={"finish_reason": self._received.finish_reason}
         )
         return ChatResult(
             generations=[generation],
@@ -195,7 +199,7 @@ class ResponseReader:
 
     def _chunk(self, event: Mapping[str, Any]) -> ChatGenerationChunk | None:
         choice = _first_choice(event)
-        delta = self.received.add(event, choice)
+        delta = self._received.add(event, choice)
         if not choice:
             return None
         metadata: dict[str, Any] = {}
@@ -205,9 +209,9 @@ class ResponseReader:
             metadata = {**self._opening, "model_name": model_name}
         if logprobs := choice.get("logprobs"):
             metadata["logprobs"] = check_logprobs(logprobs)
-        if self.received.reasoning_key and not self._has_sent_reasoning_key:
+        if self._received.reasoning_key and not self._has_sent_reasoning_key:
             self._has_sent_reasoning_key = True
-            metadata |= reasoning_key_metadata(self.received.reasoning_key)
+            metadata |= reasoning_key_metadata(self._received.reasoning_key)
         is_empty = not (delta.content or delta.reasoning or delta.tool_calls or delta.unknown)
         if is_empty and not metadata:
             return None
@@ -229,9 +233,9 @@ class ResponseReader:
 
     def closing_chunk(self) -> ChatGenerationChunk | None:
         """Return the chunk after the last event, with finish reason and usage; `None` without."""
-        rest = self.received.flush()
-        finish_reason = self.received.finish_reason
-        if self._opening is None or not (rest.content or finish_reason or self.received.usage):
+        rest = self._received.flush()
+        finish_reason = self._received.finish_reason
+        if self._opening is None or not (rest.content or finish_reason or self._received.usage):
             return None
         metadata = self._closing_metadata()
         metadata["model_name"] = RepeatedText(self._opening["model_name"])
@@ -261,7 +265,7 @@ class ResponseReader:
         try:
             yield
         except CFDeepSeekError as error:
-            is_finished = self._is_streaming and self.received.finish_reason is not None
+            is_finished = self._is_streaming and self._received.finish_reason is not None
             is_lost = isinstance(error, CFDeepSeekIncompleteStreamError | CFDeepSeekTimeoutError)
             if not (is_finished and is_lost):
                 if self._response is not None and error.raw_message is None:
@@ -280,12 +284,12 @@ class ResponseReader:
             raise self._attach_message(error)
 
     def _find_error(self) -> CFDeepSeekError | None:
-        if self.received.failure:
+        if self._received.failure:
             # OpenRouter, behind a dynamic route, reports a lost upstream this way.
-            return error_from_response(self._response, body={"error": self.received.failure})
+            return error_from_response(self._response, body={"error": self._received.failure})
         with self._typed_errors():
             defect = find_defect(
-                self.received, self._request_body, expects_tool_call=self._expects_tool_call
+                self._received, self._request_body, expects_tool_call=self._expects_tool_call
             )
         if defect is None:
             return None
@@ -294,10 +298,10 @@ class ResponseReader:
         )
 
     def _attach_message(self, error: CFDeepSeekError) -> CFDeepSeekError:
-        self.received.flush()
+        self._received.flush()
         if self.note:
             error.add_note(self.note)
-        error.partial = self.received.text
+        error.partial = self._received.text
         if self._opening is None:
             self._opening = self._opening_metadata({})
         try:
@@ -323,7 +327,7 @@ class ResponseReader:
 
     def _message(self) -> AIMessage:
         """Return the message received so far."""
-        received = self.received
+        received = self._received
         is_truncated = received.finish_reason in (None, "length")
         tool_calls, invalid_tool_calls = received.tool_calls.split(is_truncated=is_truncated)
         delta = Delta(received.content, received.reasoning, [], received.unknown)
@@ -367,15 +371,15 @@ class ResponseReader:
 
     def _closing_metadata(self) -> dict[str, Any]:
         metadata = {
-            "finish_reason": self.received.finish_reason,
-            "token_usage": self.received.usage,
+            "finish_reason": self._received.finish_reason,
+            "token_usage": self._received.usage,
             "resumed": self.resumed,
         }
         return {key: value for key, value in metadata.items() if value}
 
     def _usage_metadata(self) -> UsageMetadata | None:
         """Return the tokens of all requests for the message."""
-        usages = filter(None, (*self.received.earlier_usages, self.received.usage))
+        usages = filter(None, (*self._received.earlier_usages, self._received.usage))
         return reduce(add_usage, map(_to_usage_metadata, usages), None)
 
     def _content(self, delta: Delta) -> tuple[Content, dict[str, Any]]:
@@ -402,7 +406,7 @@ class ResponseReader:
     def _standard_block(self, block: str | dict[Any, Any]) -> dict[str, Any]:
         index, kind = None, "text"
         if isinstance(block, dict):
-            index, kind = block.get("index"), self.received.type_of_block(block)
+            index, kind = block.get("index"), self._received.type_of_block(block)
         # LangChain would merge adjacent blocks that have no index.
         suffix = f"n{next(self._block_number)}" if index is None else index
         return to_standard_block(block, kind, f"lc_blk_{suffix}")
