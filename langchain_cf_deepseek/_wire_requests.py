@@ -3,8 +3,7 @@
 The body is built in `_api/request.py`, URL and credentials in `_routing.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -12,11 +11,9 @@ from langchain_core.messages import BaseMessage
 
 from langchain_cf_deepseek._api.request import (
     build_body,
-    forced_body,
     forcing_parameters,
     needs_beta,
 )
-from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._headers import merge_headers
@@ -36,6 +33,7 @@ _NON_BODY_OPTIONS = (
     "extra_query",
     "gateway",
     "result_tool",
+    "resume",
     "stream_usage",
     "timeout",
 )
@@ -146,13 +144,16 @@ def build_wire_request(
     for name in endpoint.ignored_options:
         if getattr(gateway, name) is not None:
             warn_once(f"routing {llm.routing!r} ignores the gateway option `{name}`.")
-    base_url = endpoint.beta_url if endpoint.beta_url and needs_beta(body) else endpoint.base_url
+    path = "/chat/completions"
+    beta_url = f"{endpoint.beta_url}{path}" if endpoint.beta_url else None
     return WireRequest(
-        url=f"{base_url}/chat/completions",
+        url=beta_url if beta_url and needs_beta(body) else f"{endpoint.base_url}{path}",
         body=body,
         **_send_settings(llm, endpoint, gateway, options),
         chunk_timeout=llm.stream_chunk_timeout,
         http_client=http_client,
+        resume=llm.resume if options.get("resume") is None else options["resume"],
+        beta_url=beta_url,
         forcing=forcing_parameters(
             options.get("tool_choice"), body, reads_thinking=endpoint.reads_thinking
         ),
@@ -213,19 +214,7 @@ def _check_options(options: Mapping[str, Any]) -> None:
             msg = f"`{name}` must be a dict, not a {type(options[name]).__name__}."
             raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     check_timeout(options.get("timeout"), "timeout")
-
-
-def iterate_requests(first: WireRequest, reader: ResponseReader) -> Iterator[WireRequest]:
-    """Yield the requests of a call: a second one forces a tool call that thinking prevented.
-
-    Args:
-        first: The first request.
-        reader: Reads the response to each request before the next one is taken.
-
-    Raises:
-        CFDeepSeekError: The first response is not a valid completion.
-    """
-    yield first
-    if first.forcing is not None and reader.is_finished_without_tool_call:
-        reader.check()
-        yield replace(first, body=forced_body(first.body, first.forcing, reader.text), forcing=None)
+    resume = options.get("resume")
+    if resume is not None and (type(resume) is not int or resume < 0):
+        msg = f"`resume` must be a whole number of at least 0, not {resume!r:.100}."
+        raise ValueError(msg)

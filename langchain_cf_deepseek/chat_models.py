@@ -46,9 +46,10 @@ from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
 from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
 from langchain_cf_deepseek._headers import merge_headers
-from langchain_cf_deepseek._http.transport import Transport, WireRequest
+from langchain_cf_deepseek._http.transport import Transport
 from langchain_cf_deepseek._models import profile_of
 from langchain_cf_deepseek._redaction import construct
+from langchain_cf_deepseek._resumption import RequestSequence
 from langchain_cf_deepseek._settings import (
     MAX_TIMEOUT,
     OutputVersion,
@@ -68,7 +69,6 @@ from langchain_cf_deepseek._wire_requests import (
     build_wire_request,
     check_settings,
     endpoint_of,
-    iterate_requests,
 )
 from langchain_cf_deepseek.data.routings import (
     CREDENTIAL_VARIABLES,
@@ -348,6 +348,30 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     default is as long. After 15 minutes of nothing but comments a stream fails as well.
     """
 
+    resume: int = Field(default=0, ge=0, strict=True)
+    """How often a stream that breaks after it has begun is continued; also per call.
+
+    For `stream`, `astream`, and `invoke` with `streaming=True`. A stream breaks when it is cut,
+    reset or silent, or reports a retryable failure. Its reasoning and text so far are sent back as
+    a prefix (https://api-docs.deepseek.com/guides/chat_prefix_completion), after a delay as before
+    a retry, and the same stream goes on; prompt and prefix are billed again. If nothing was
+    received yet, the request is sent again.
+
+    Not continued, because prefix completion excludes them: declared tools (unless `tool_choice` is
+    "none"), tool calls in the conversation, JSON mode, other routings than `provider-native`. The
+    error is then raised as without `resume`, with a note of the reason. So it is when the
+    continuation itself is rejected: that Cloudflare forwards the beta path is not documented.
+
+    `max_tokens` of the continuation is reduced by the tokens received, counted by
+    `get_num_tokens`: exact with the extra `tokens`, else an estimate. The gateway's cache is
+    skipped, and does not store the continuation.
+
+    `response_metadata["resumed"]` lists the breaks: `error` (class), `message`,
+    `reasoning_characters` and `text_characters` received until then, `usage` of the broken part
+    (`None`: it reported none, though it is billed; `usage_metadata` is the sum of what was
+    reported), `log_id` of the broken part and `next_log_id` of the one that followed.
+    """
+
     default_headers: Mapping[str, str | SecretStr] | None = Field(  # type: ignore[assignment]
         # The parent's type has no secrets, but its code does not read the field here.
         default=None,
@@ -560,6 +584,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         for request in requests:
             with (
                 reader.attach_partial_message(),
+                requests.resumed_if_broken(),
                 self._transport.stream(request) as (response, events),
             ):
                 reader.start_response(response, request.body, forcing=request.forcing)
@@ -582,8 +607,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     ) -> AsyncIterator[ChatGenerationChunk]:
         options = {**kwargs, "stream": True}
         reader, requests = self._start(messages, stop, options, self.http_async_client)
-        for request in requests:
-            with reader.attach_partial_message():
+        async for request in requests:
+            with reader.attach_partial_message(), requests.resumed_if_broken():
                 async with self._transport.astream(request) as (response, events):
                     reader.start_response(response, request.body, forcing=request.forcing)
                     async for event in events:
@@ -782,12 +807,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         stop: list[str] | None,
         options: dict[str, Any],
         http_client: Any,
-    ) -> tuple[ResponseReader, Iterator[WireRequest]]:
+    ) -> tuple[ResponseReader, RequestSequence]:
         """Return the requests of a call, and the reader of their responses."""
         payload = self._get_request_payload(messages, stop=stop, **options)
         first = build_wire_request(self, options, payload, http_client)
         reader = ResponseReader(as_blocks=self.output_version == "v1")
-        return reader, iterate_requests(first, reader)
+        return reader, RequestSequence(first, reader, self.get_num_tokens)
 
     @override
     def _get_request_payload(

@@ -59,6 +59,9 @@ class Accumulation:
         self.reasoning_key: str | None = None
         """The key under which the server sends reasoning."""
 
+        self.is_empty = True
+        """Whether nothing of a message was received but its role."""
+
         self.has_blocks = False
         self._is_streamed = False
         self.unknown: dict[str, Any] = {}
@@ -87,6 +90,10 @@ class Accumulation:
     def reasoning(self) -> str:
         """The reasoning received."""
         return "".join(self._reasonings)
+
+    def discard_half_characters(self) -> None:
+        """Forget the half characters that were held back: their second halves will not arrive."""
+        self._text_joiner, self._reasoning_joiner = SurrogateJoiner(), SurrogateJoiner()
 
     def start_response(self) -> None:
         """Start the response to a further request; the message received so far stays."""
@@ -137,6 +144,9 @@ class Accumulation:
         return block.get("type") or shape.get("type")
 
     def _add_message(self, wire: Mapping[str, Any], *, is_whole: bool) -> Delta:
+        if self.is_empty:
+            values = (wire[key] for key in wire if key != "role")
+            self.is_empty = not any(value or value == 0 for value in values)
         content = self._read_content(wire.get("content"))
         if content:
             self._contents.append(content)

@@ -19,7 +19,12 @@ from langchain_core.messages.ai import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_cf_deepseek._api.accumulation import Accumulation, Content, Delta
+from langchain_cf_deepseek._api.accumulation import (
+    SUCCESSFUL_FINISHES,
+    Accumulation,
+    Content,
+    Delta,
+)
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER, to_standard_block
 from langchain_cf_deepseek._api.chunks import RepeatedText, build_text_chunk, check_logprobs
 from langchain_cf_deepseek._api.completeness import find_defect
@@ -52,6 +57,13 @@ class ResponseReader:
         self._is_streaming = False
         self._as_blocks = as_blocks
         self._received = Accumulation()
+
+        self.resumed: list[dict[str, Any]] = []
+        """Where and why the stream broke and was resumed, for `response_metadata`."""
+
+        self.note = ""
+        """What is added to an error as a note."""
+
         self._opening: dict[str, Any] | None = None
         self._has_sent_reasoning_key = False
         self._block_number = count()
@@ -78,6 +90,24 @@ class ResponseReader:
         self._request_body = request_body
         self._expects_tool_call = forcing is not None
         self._received.start_response()
+        log_id = parse_gateway_headers(response.headers).get("log_id") if self.resumed else None
+        if log_id:
+            self.resumed[-1]["next_log_id"] = log_id
+
+    @property
+    def received(self) -> Accumulation:
+        """The part of the message that was received."""
+        return self._received
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a response has arrived."""
+        return self._response is not None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the response has its finish reason."""
+        return self._received.finish_reason is not None
 
     @property
     def is_finished_without_tool_call(self) -> bool:
@@ -88,6 +118,30 @@ class ResponseReader:
     def text(self) -> str:
         """The text received so far."""
         return self._received.text
+
+    def find_break(self) -> CFDeepSeekError | None:
+        """Return the error of a stream that ended without success; `None` if it succeeded."""
+        received = self._received
+        if received.finish_reason in SUCCESSFUL_FINISHES and not received.failure:
+            return None
+        return self._find_error()
+
+    def record_break(self, error: CFDeepSeekError) -> None:
+        """Record that the stream broke with `error`, and that a further response resumes it."""
+        received = self._received
+        log_id = error.gateway.get("log_id")
+        self.resumed.append(
+            {
+                "error": type(error).__name__,
+                "message": error.message,
+                "reasoning_characters": len(received.reasoning),
+                "text_characters": len(received.text),
+                "usage": received.usage,
+                **({"log_id": log_id} if log_id else {}),
+            }
+        )
+        received.discard_half_characters()
+        received.start_response()
 
     def read(self, completion: Mapping[str, Any]) -> None:
         """Read a whole response.
@@ -226,22 +280,27 @@ class ResponseReader:
         Raises:
             CFDeepSeekError: It was not; `partial` holds the text, `raw_message` the message.
         """
+        if error := self._find_error():
+            raise self._attach_message(error)
+
+    def _find_error(self) -> CFDeepSeekError | None:
         if self._received.failure:
             # OpenRouter, behind a dynamic route, reports a lost upstream this way.
-            body = {"error": self._received.failure}
-            raise self._attach_message(error_from_response(self._response, body=body))
+            return error_from_response(self._response, body={"error": self._received.failure})
         with self._typed_errors():
             defect = find_defect(
                 self._received, self._request_body, expects_tool_call=self._expects_tool_call
             )
-        if defect:
-            error = build_error(
-                defect.error, defect.message, self._response, origin=defect.origin, hint=defect.hint
-            )
-            raise self._attach_message(error)
+        if defect is None:
+            return None
+        return build_error(
+            defect.error, defect.message, self._response, origin=defect.origin, hint=defect.hint
+        )
 
     def _attach_message(self, error: CFDeepSeekError) -> CFDeepSeekError:
         self._received.flush()
+        if self.note:
+            error.add_note(self.note)
         error.partial = self._received.text
         if self._opening is None:
             self._opening = self._opening_metadata({})
@@ -314,6 +373,7 @@ class ResponseReader:
         metadata = {
             "finish_reason": self._received.finish_reason,
             "token_usage": self._received.usage,
+            "resumed": self.resumed,
         }
         return {key: value for key, value in metadata.items() if value}
 

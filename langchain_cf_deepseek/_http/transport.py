@@ -76,6 +76,15 @@ class WireRequest:
     http_client: Any = None
     """The caller's own HTTP client, sync or async; `None`: one of this package."""
 
+    resume: int = 0
+    """How often a stream that breaks is resumed."""
+
+    beta_url: str | None = None
+    """The URL for DeepSeek's beta features; `None` where the routing has none."""
+
+    delay: float = 0.0
+    """Seconds to wait before it is sent."""
+
     forcing: Mapping[str, Any] | None = None
     """The parameters of a second request, which forces the requested tool call.
 
@@ -175,6 +184,8 @@ def _send(client: Any, request: WireRequest, *, stream: bool) -> Any:
         CFDeepSeekError: No response arrived, or it reports an error.
     """
     retries = RetryState(request.max_retries)
+    if request.delay:
+        time.sleep(request.delay)
     while True:
         http_request = _build_request(client, request)
         try:
@@ -196,6 +207,8 @@ def _send(client: Any, request: WireRequest, *, stream: bool) -> Any:
 async def _asend(client: Any, request: WireRequest, *, stream: bool) -> Any:
     """`_send` for an event loop."""
     retries = RetryState(request.max_retries)
+    if request.delay:
+        await asyncio.sleep(request.delay)
     while True:
         http_request = _build_request(client, request)
         try:
