@@ -6,7 +6,7 @@ https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ from langchain_cf_deepseek._api.chunks import merge_content, merge_kwargs
 from langchain_cf_deepseek._api.messages import (
     ALTERNATIVE_REASONING_KEY,
     DOCUMENTED_KEYS,
+    SERVER_CALLS,
     find_reasoning,
 )
+from langchain_cf_deepseek._api.server_tools import SERVER_PREFIX
 from langchain_cf_deepseek._api.tool_calls import ToolCallCollector
 from langchain_cf_deepseek._surrogates import SurrogateJoiner, join_surrogates
 
@@ -62,6 +64,14 @@ class Accumulation:
         self.has_blocks = False
         self._is_streamed = False
         self.unknown: dict[str, Any] = {}
+        self.title: Any = None
+        """The title of the conversation, where one was requested."""
+
+        self.function_names: frozenset[str] = frozenset()
+        """The function tools of the request."""
+
+        self._server_indices: set[Any] = set()
+        self._is_last_call_on_server = False
         self._contents: list[Content] = []
         self._reasonings: list[str] = []
         self._text_joiner = SurrogateJoiner()
@@ -73,7 +83,7 @@ class Accumulation:
         """The text received, that of blocks included."""
         if not self.has_blocks:
             return "".join(self._contents)  # type: ignore[arg-type]  # without blocks all is text
-        return "".join(map(_text_of, self._contents))
+        return _text_of(self.content)
 
     @property
     def content(self) -> Content:
@@ -134,7 +144,7 @@ class Accumulation:
     def type_of_block(self, block: Mapping[Any, Any]) -> Any:
         """Return the type of a block, which later deltas of it can omit."""
         shape = self._block_shapes.get(block.get("index"), {})
-        return block.get("type") or shape.get("type")
+        return shape.get("type") or block.get("type")
 
     def _add_message(self, wire: Mapping[str, Any], *, is_whole: bool) -> Delta:
         content = self._read_content(wire.get("content"))
@@ -143,11 +153,41 @@ class Accumulation:
         reasoning = self._read_reasoning(wire)
         if reasoning:
             self._reasonings.append(reasoning)
-        tool_calls = wire.get("tool_calls") or ()
-        if not tool_calls and (function_call := wire.get("function_call")):
+        self.title = wire.get("title") or self.title
+        server_calls, tool_calls = self._split_calls(wire.get("tool_calls") or ())
+        unknown = {key: wire[key] for key in wire if key not in DOCUMENTED_KEYS}
+        if server_calls:
+            unknown[SERVER_CALLS] = server_calls
+        if not wire.get("tool_calls") and (function_call := wire.get("function_call")):
             tool_calls = [{"function": function_call, "index": 0}]
         add = self.tool_calls.add_whole if is_whole else self.tool_calls.add_delta
-        return Delta(content, reasoning, list(map(add, tool_calls)), self._read_unknown(wire))
+        return Delta(content, reasoning, list(map(add, tool_calls)), self._read_unknown(unknown))
+
+    def _split_calls(self, entries: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the tool calls that DeepSeek executes, and those that the caller executes."""
+        on_server: list[Any] = []
+        on_client: list[Any] = []
+        for entry in entries:
+            (on_server if self._is_on_server(entry) else on_client).append(entry)
+        return on_server, on_client
+
+    def _is_on_server(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether DeepSeek executes the call that an entry of `tool_calls` belongs to.
+
+        Such a call is of another type than `function`, or of a tool that only DeepSeek has.
+        """
+        kind, index = entry.get("type"), entry.get("index")
+        name = (entry.get("function") or entry).get("name")
+        if not name and kind in (None, "", "function"):
+            # A delta of a call that began earlier.
+            if index is None:
+                return self._is_last_call_on_server
+            return index in self._server_indices
+        is_server_tool = str(name).startswith(SERVER_PREFIX) and name not in self.function_names
+        is_on_server = kind not in (None, "", "function") or is_server_tool
+        self._is_last_call_on_server = is_on_server
+        (self._server_indices.add if is_on_server else self._server_indices.discard)(index)
+        return is_on_server
 
     def _read_content(self, value: Any) -> Content:
         # Other servers write a digit or a boolean as JSON, so `0` is a text.
@@ -200,8 +240,8 @@ class Accumulation:
         repetitions.
         """
         new: dict[str, Any] = {}
-        for key in wire.keys() - DOCUMENTED_KEYS:
-            value, known = wire[key], self.unknown.get(key)
+        for key, value in wire.items():
+            known = self.unknown.get(key)
             if value is None or value == known:
                 continue
             if key == ALTERNATIVE_REASONING_KEY and not isinstance(value, list | dict):

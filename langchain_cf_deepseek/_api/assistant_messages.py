@@ -10,12 +10,26 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
+from langchain_cf_deepseek._api.server_blocks import (
+    BESIDE_INDEX,
+    SERVER_BLOCK_TYPES,
+    to_standard,
+    to_wire,
+)
+
 MODEL_PROVIDER = "deepseek"
 """The `model_provider` in the `response_metadata` of this package's messages."""
 
 # Block types that only LangChain's standard form has.
 _STANDARD_BLOCK_TYPES = frozenset(
-    {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
+    {
+        "invalid_tool_call",
+        "non_standard",
+        "reasoning",
+        "tool_call",
+        "tool_call_chunk",
+        *SERVER_BLOCK_TYPES,
+    }
 )
 
 # Ignored: `tool_calls` of the message is authoritative, and the content can lag behind it.
@@ -115,21 +129,18 @@ def _unwrap(block: Any) -> Any:
     return block
 
 
-def to_standard_block(block: str | dict[Any, Any], kind: Any, index: str) -> dict[str, Any]:
+def to_standard_block(
+    block: str | dict[Any, Any], kind: Any, index: str, *, is_first: bool
+) -> dict[str, Any]:
     """Return a block of DeepSeek's in LangChain's standard form; `read_turn` reverses it.
 
     Args:
         block: The block, or a delta of it.
         kind: The type of the whole block.
         index: The index under which LangChain merges deltas.
+        is_first: Whether this is the first, or only, delta of the block.
     """
-    if isinstance(block, str):
-        return {"type": "text", "text": block, "index": index}
-    if kind != "text" or not isinstance(block.get("text", ""), str):
-        return {"type": "non_standard", "value": block, "index": index}
-    standard = {"type": "text", "text": block.get("text", ""), "index": index}
-    extras = {key: block[key] for key in block.keys() - {"type", "text"}}
-    return {**standard, "extras": extras} if extras else standard
+    return {**to_standard(block, kind, is_first=is_first), "index": index}
 
 
 def _own_blocks(message: AIMessage) -> list[Any] | None:
@@ -146,9 +157,11 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
         # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
         return [_as_block(block) for block in message.content if block]
     blocks = [
-        _unwrap(block) if block["type"] == "non_standard" else _from_standard_text(block)
+        _unwrap(block) if block["type"] == "non_standard" else to_wire(block)
         for block in message.content
-        if isinstance(block, dict) and block.get("type") in ("non_standard", "text")
+        if isinstance(block, dict)
+        and block.get("type") in {"non_standard", "text", *SERVER_BLOCK_TYPES}
+        and not str(block.get("index")).startswith(BESIDE_INDEX)
     ]
     # A response with text as a string is text blocks without any other key.
     if all(block.keys() == {"type", "text"} for block in blocks):
@@ -158,15 +171,6 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
 
 def _as_block(block: str | dict[Any, Any]) -> dict[Any, Any]:
     return {"type": "text", "text": block} if isinstance(block, str) else block
-
-
-def _from_standard_text(block: Mapping[str, Any]) -> dict[str, Any]:
-    extras = block.get("extras")
-    return {
-        "type": "text",
-        "text": block.get("text", ""),
-        **(extras if isinstance(extras, dict) else {}),
-    }
 
 
 def _find_text(block: Mapping[str, Any]) -> str | None:
