@@ -26,6 +26,10 @@ from langchain_cf_deepseek._surrogates import SurrogateJoiner, join_surrogates
 
 Content = str | list[str | dict[Any, Any]]
 
+# What every delta of a block can repeat, and merging would concatenate.
+_REPEATED = ("name", "status", "tool_use_id")
+_CONSTANT = ("type", "id", *_REPEATED)
+
 SUCCESSFUL_FINISHES = ("stop", "length", "tool_calls")
 
 
@@ -83,7 +87,7 @@ class Accumulation:
         """The text received, that of blocks included."""
         if not self.has_blocks:
             return "".join(self._contents)  # type: ignore[arg-type]  # without blocks all is text
-        return _text_of(self.content)
+        return _text_of(self.content) if self._contents else ""
 
     @property
     def content(self) -> Content:
@@ -197,7 +201,7 @@ class Accumulation:
         self.has_blocks = self.has_blocks or bool(blocks)
         return [self._read_block(block) for block in blocks] or ""
 
-    def _read_block(self, block: Any) -> str | dict[Any, Any]:
+    def _read_block(self, given: Any) -> str | dict[Any, Any]:
         """Return a block in a form that LangChain merges.
 
         A delta that does not merge with its block loses its index, and becomes a separate block.
@@ -205,20 +209,28 @@ class Accumulation:
         Raises:
             TypeError: It is not a block.
         """
-        if isinstance(block, str):
-            return join_surrogates(block)
-        if not isinstance(block, dict) or not block.keys() & {"type", "index", "text"}:
-            msg = f"content holds a {type(block).__name__} that is not a block"
+        if isinstance(given, str):
+            return join_surrogates(given)
+        if not isinstance(given, dict) or not given.keys() & {"type", "index", "text"}:
+            msg = f"content holds a {type(given).__name__} that is not a block"
             raise TypeError(msg)
+        block: dict[Any, Any] = given
+        if block.get("type") == "citations_delta" and isinstance(block.get("citation"), dict):
+            # Anthropic's form of one more citation: merging would concatenate the texts of two.
+            rest = {key: value for key, value in block.items() if key not in ("type", "citation")}
+            block = {"type": "text", **rest, "citations": [block["citation"]]}
         index = block.get("index")
         if not isinstance(index, int | str):
             return block
+        known = self._block_shapes.get(index)
+        if known:
+            repeated = {key for key in _REPEATED if key in block and block[key] == known.get(key)}
+            block = {key: block[key] for key in block if key not in repeated}
         # Without texts, which grow: whether two deltas merge does not depend on them.
         shape = {
-            key: "" if isinstance(value, str) and key not in ("type", "id") else value
+            key: "" if isinstance(value, str) and key not in _CONSTANT else value
             for key, value in block.items()
         }
-        known = self._block_shapes.get(index)
         try:
             self._block_shapes[index] = merge_content([known] if known else [], [shape])[-1]
         except TypeError:

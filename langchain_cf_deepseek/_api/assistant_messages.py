@@ -6,6 +6,7 @@ Google, Groq, Mistral, OpenAI (chat completions and Responses), OpenRouter and x
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -94,7 +95,7 @@ def read_turn(message: AIMessage) -> Turn:
     reasonings: list[str] = []
     dropped: set[str] = set()
     content = [message.content] if isinstance(message.content, str) else message.content
-    for block in map(_unwrap, content):
+    for block in map(_unwrap, filterfalse(_is_shown_beside, content)):
         if isinstance(block, str):
             texts.append(block)
         elif (kind := block_type(block)) in _REASONING_BLOCKS:
@@ -117,6 +118,11 @@ def read_turn(message: AIMessage) -> Turn:
 def block_type(block: Mapping[Any, Any]) -> str:
     """Return the type of a block; without one, the key by which Bedrock names the type."""
     return str(block.get("type") or next(iter(block), "{}"))
+
+
+def _is_shown_beside(block: Any) -> bool:
+    """Return whether a block only shows an undocumented key, which is sent back itself."""
+    return isinstance(block, dict) and str(block.get("index")).startswith(BESIDE_INDEX)
 
 
 def _unwrap(block: Any) -> Any:
@@ -161,7 +167,7 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
         for block in message.content
         if isinstance(block, dict)
         and block.get("type") in {"non_standard", "text", *SERVER_BLOCK_TYPES}
-        and not str(block.get("index")).startswith(BESIDE_INDEX)
+        and not _is_shown_beside(block)
     ]
     # A response with text as a string is text blocks without any other key.
     if all(block.keys() == {"type", "text"} for block in blocks):

@@ -297,6 +297,7 @@ class ResponseReader:
                 **(self._opening or {}),
                 **self._closing_metadata(),
                 **reasoning_key_metadata(received.reasoning_key),
+                **({"output_version": "v1"} if self._as_blocks else {}),
             },
             tool_calls=tool_calls,
             invalid_tool_calls=invalid_tool_calls,

@@ -90,7 +90,8 @@ def _is_call(kind: Any) -> bool:
 
 
 def _is_result(kind: Any) -> bool:
-    return isinstance(kind, str) and kind.endswith("_tool_result")
+    is_result = isinstance(kind, str) and kind.endswith("_tool_result")
+    return is_result and kind not in SERVER_BLOCK_TYPES
 
 
 def _to_call(block: Mapping[Any, Any]) -> tuple[Block, set[str]]:
@@ -219,11 +220,14 @@ def translate(message: AIMessage) -> list[ContentBlock]:
     """Return the standard content blocks of a message of DeepSeek's.
 
     Raises:
-        NotImplementedError: It has no block of a server tool; LangChain then reads it itself.
+        NotImplementedError: LangChain reads the message itself: it holds nothing of a server tool,
+            or holds it in the standard form.
     """
     content, kwargs = message.content, message.additional_kwargs
-    beside = read_beside(kwargs.get(UNKNOWN_KEYS), message.text)
     listed = content if isinstance(content, list) else [content] if content else []
+    if any(isinstance(each, dict) and str(each.get("index")).startswith("lc_") for each in listed):
+        raise NotImplementedError  # written in the standard form
+    beside = read_beside(kwargs.get(UNKNOWN_KEYS), message.text)
     if not (beside.blocks or beside.texts or beside.annotations) and not any(map(_is_own, listed)):
         raise NotImplementedError
     shown = list(map(_show, listed))
