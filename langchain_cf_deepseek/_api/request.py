@@ -80,9 +80,9 @@ def build_body(
         raise ValueError(msg)
     body = _merge(_normalize(defaults), _normalize(call))
     _check_limits(body)
+    if isinstance(tools := body.get("tools"), list | tuple):
+        body["tools"] = list(map(normalize_tool, tools))
     check_parameters(body)
-    if "tools" in body:
-        body["tools"] = list(map(normalize_tool, body["tools"]))
     check_server_tools(body, serves_tools=serves_tools)
     _check_safety(body, is_deepseek=is_deepseek)
     if result_tool is not None and not _can_force(body):

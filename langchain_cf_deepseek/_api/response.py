@@ -168,6 +168,9 @@ class ResponseReader:
             metadata = {**self._opening, "model_name": model_name}
         if logprobs := choice.get("logprobs"):
             metadata["logprobs"] = check_logprobs(logprobs)
+        if delta.unknown or isinstance(delta.content, list):
+            # By it LangChain finds what reads blocks of this provider.
+            metadata["model_provider"] = MODEL_PROVIDER
         if self._received.reasoning_key and not self._has_sent_reasoning_key:
             self._has_sent_reasoning_key = True
             metadata |= reasoning_key_metadata(self._received.reasoning_key)

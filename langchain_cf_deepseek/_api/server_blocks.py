@@ -26,6 +26,7 @@ BESIDE_INDEX = "lc_key_"
 """How the index of a block begins that only shows what `additional_kwargs` holds."""
 
 _CALL = "server_tool_use"
+_CALL_CHUNK = "server_tool_call_chunk"
 _CITATION_KEYS = ("url", "title", "cited_text", "start_index", "end_index")
 _CITING_KEYS = ("citations", "annotations")
 
@@ -242,7 +243,14 @@ def translate(message: AIMessage) -> list[ContentBlock]:
             "additional_kwargs": {key: kwargs[key] for key in kwargs if key != UNKNOWN_KEYS},
         }
     )
-    return plain.content_blocks
+    return [_unwrapped_chunk(block) for block in plain.content_blocks]
+
+
+def _unwrapped_chunk(block: Any) -> Any:
+    """Return a standard block that LangChain itself takes for one of another kind."""
+    value = block.get("value") if block["type"] == "non_standard" else None
+    is_chunk = isinstance(value, dict) and value.get("type") == _CALL_CHUNK
+    return value if is_chunk else block
 
 
 def _is_own(block: Any) -> bool:
@@ -257,7 +265,7 @@ def _show(block: Any) -> Any:
     if not isinstance(block, dict) or not _is_own(block):
         return block
     if block["type"] == "input_json_delta":
-        shown = {"type": "server_tool_call_chunk", "args": block.get("partial_json", "")}
+        shown = {"type": _CALL_CHUNK, "args": block.get("partial_json", "")}
     else:
         shown = to_standard(block, block["type"])
     if shown["type"] == "server_tool_call":
