@@ -42,10 +42,8 @@ def latest_reminder(
     https://api-docs.deepseek.com/guides/latest_reminder
     """
     day = _parse_date(date)
-    for name, value in {"location": location, "language": language, "weekday": weekday}.items():
-        if not isinstance(value, str | None) or (value is not None and len(value.splitlines()) > 1):
-            msg = f"`{name}` must be text in one line, not {value!r:.100}."
-            raise ValueError(msg)
+    _check_line("location", location)
+    _check_line("language", language)
     if platform not in ("App", "Web"):
         msg = f"`platform` must be 'App' or 'Web', not {platform!r:.100}."
         raise ValueError(msg)
@@ -54,12 +52,19 @@ def latest_reminder(
             msg = f"`weekday` is needed for the language {language!r:.100}: pass its name there."
             raise ValueError(msg)
         weekday = _WEEKDAYS[language].split()[day.weekday()]
+    _check_line("weekday", weekday)
     for name, value in {"language": language, "weekday": weekday}.items():
         if not value.strip() or "," in value:
             msg = f"`{name}` must be a name without a comma, not {value!r:.100}."
             raise ValueError(msg)
     content = f"{day.isoformat()},{weekday},{location},{platform},{language}"
     return ChatMessage(role=REMINDER, content=content)
+
+
+def _check_line(name: str, value: object) -> None:
+    if not isinstance(value, str) or value.splitlines() not in ([], [value]):
+        msg = f"`{name}` must be text in one line, not {value!r:.100}."
+        raise ValueError(msg)
 
 
 def _parse_date(value: Date | str) -> Date:

@@ -73,7 +73,7 @@ def test_server_tools_reach_the_wire_as_declared_beside_function_tools(
 ) -> None:
     tools: list[Any] = [{**SEARCH, "name": SEARCH["type"], "max_uses": 3}, get_weather, READ]
     serve(gw, path, completion(content="Blue."))
-    PATHS[path](gw.chat_model().bind_tools(tools), "Hi")  # type: ignore[arg-type]  # a runnable
+    PATHS[path](gw.chat_model().bind_tools(tools), "Hi")
     body = gw.requests[-1].body
     assert body["tools"] == [{**SEARCH, "max_uses": 3}, WEATHER, READ]
     assert "tool_choice" not in body
@@ -208,7 +208,7 @@ def test_a_forced_function_beside_server_tools_is_forced_by_a_second_request(
     serve(gw, path, completion(content="It is blue."))
     serve(gw, path, completion("tool_calls", tool_calls=[CALL]))
     message = PATHS[path](
-        gw.chat_model().bind_tools([SEARCH, get_weather], tool_choice=choice),  # type: ignore[arg-type]
+        gw.chat_model().bind_tools([SEARCH, get_weather], tool_choice=choice),
         "Hi",
     )
     first, second = (request.body for request in gw.requests)
@@ -274,7 +274,7 @@ def test_an_agent_with_a_result_schema_and_high_safety_is_refused_with_the_way_o
 def test_high_safety_refuses_a_forced_tool_choice(gw: LocalGateway, ask: Ask, choice: str) -> None:
     llm = gw.chat_model(safety_check="high").bind_tools([get_weather], tool_choice=choice)
     with pytest.raises(errors.CFDeepSeekInvalidRequestError, match="use 'auto' or 'none'"):
-        ask(llm, "Hi")  # type: ignore[arg-type]
+        ask(llm, "Hi")
     assert gw.requests == []
 
 
@@ -610,7 +610,7 @@ def test_billed_searches_of_two_requests_are_added_up(gw: LocalGateway, path: st
     serve(gw, path, completion(content="Blue.", usage=first))
     serve(gw, path, completion("tool_calls", tool_calls=[CALL], usage=second))
     llm = gw.chat_model().bind_tools([SEARCH, get_weather], tool_choice="any")
-    message = PATHS[path](llm, "Hi")  # type: ignore[arg-type]
+    message = PATHS[path](llm, "Hi")
     assert message.response_metadata["server_tool_use"] == {
         "web_search_requests": 3,
         "web_fetch_requests": 1,
