@@ -536,6 +536,39 @@ def test_deltas_of_anthropics_kind_add_up_to_arguments_text_and_citations(
     assert text["annotations"] == [CITATION, {**CITATION, "url": "https://b"}]  # type: ignore[typeddict-item]
 
 
+ADDED: list[tuple[list[Any], Any]] = [
+    (["a", "b"], "ab"),
+    ([1, 3, 2], 2),
+    ([0.5, 0.7], 0.7),
+    ([False, True], True),
+    ([{"n": 1, "done": False}, {"n": 4, "pages": ["a"]}, {"done": True, "pages": ["b"]}], None),
+    ([[{"index": 0, "q": "s", "ok": False}], [{"index": 0, "q": "ky", "ok": True, "n": 2}]], None),
+    ([[{"q": "a"}], [{"q": "b"}]], [{"q": "a"}, {"q": "b"}]),
+    ([[{"index": 0, "id": "x"}], [{"index": 0, "id": "y"}]], None),
+    ([{"type": "search", "q": "s"}, {"type": "search", "q": "ky"}], {"type": "search", "q": "sky"}),
+    ([{}, {"a": []}, {"a": [1]}], {"a": [1]}),
+    ([{"a": None}, {"a": "x"}, {"a": None}], {"a": "x"}),
+]
+SUMS: dict[int, Any] = {
+    4: {"n": 4, "done": True, "pages": ["a", "b"]},
+    5: [{"index": 0, "q": "sky", "ok": True, "n": 2}],
+    7: [{"index": 0, "id": "x"}, {"index": 0, "id": "y"}],
+}
+
+
+@pytest.mark.parametrize("stream_path", ["stream", "astream"])
+@pytest.mark.parametrize("case", range(len(ADDED)))
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_undocumented_keys_add_up_and_of_other_values_the_last_counts(
+    gw: LocalGateway, stream_path: str, case: int, version: str
+) -> None:
+    values, total = ADDED[case]
+    deltas = [{"content": "a", "search": value} for value in values]
+    serve(gw, stream_path, completion(), *deltas)
+    message = PATHS[stream_path](gw.chat_model(output_version=version), "Hi", tools=[SEARCH])
+    assert message.additional_kwargs["deepseek"] == {"search": SUMS.get(case, total)}
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [

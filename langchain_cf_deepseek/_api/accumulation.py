@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk
 
-from langchain_cf_deepseek._api.chunks import merge_content, merge_kwargs
+from langchain_cf_deepseek._api.chunks import merge_content
 from langchain_cf_deepseek._api.messages import (
     ALTERNATIVE_REASONING_KEY,
     DOCUMENTED_KEYS,
@@ -22,6 +22,7 @@ from langchain_cf_deepseek._api.messages import (
 )
 from langchain_cf_deepseek._api.server_tools import SERVER_PREFIX
 from langchain_cf_deepseek._api.tool_calls import ToolCallCollector
+from langchain_cf_deepseek._api.unknown_keys import merge_unknown, split_delta
 from langchain_cf_deepseek._surrogates import SurrogateJoiner, join_surrogates
 
 Content = str | list[str | dict[Any, Any]]
@@ -68,6 +69,7 @@ class Accumulation:
         self.has_blocks = False
         self._is_streamed = False
         self.unknown: dict[str, Any] = {}
+        self._held_back: dict[str, Any] = {}
         self.title: Any = None
         """The title of the conversation, where one was requested."""
 
@@ -138,12 +140,13 @@ class Accumulation:
         return self._add_message(message, is_whole=True)
 
     def flush(self) -> Delta:
-        """Add the half characters that were held back until their second half."""
+        """Add the half characters, and the unknown keys, that were held back until the end."""
         text, reasoning = self._text_joiner.close(), self._reasoning_joiner.close()
         if text:
             self._contents.append(text)
         self._reasonings.append(reasoning)
-        return Delta(text, reasoning, [], {})
+        unknown, self._held_back = self._held_back, {}
+        return Delta(text, reasoning, [], unknown)
 
     def type_of_block(self, block: Mapping[Any, Any]) -> Any:
         """Return the type of a block, which later deltas of it can omit."""
@@ -246,25 +249,23 @@ class Accumulation:
         return self._reasoning_joiner.feed(_to_text(value))
 
     def _read_unknown(self, wire: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the undocumented keys whose values are new, and are not corrupted by merging.
-
-        Merging chunks concatenates texts and lists, which is right for deltas and wrong for
-        repetitions.
-        """
+        """Add undocumented keys, and return what the next chunk holds of them."""
         new: dict[str, Any] = {}
         for key, value in wire.items():
             known = self.unknown.get(key)
-            if value is None or value == known:
+            if value is None or value == known:  # some servers repeat whole values
                 continue
             if key == ALTERNATIVE_REASONING_KEY and not isinstance(value, list | dict):
                 continue
-            if known is not None and not isinstance(value, str | list | dict):
-                continue
             try:
-                self.unknown |= merge_kwargs({key: known}, {key: value})
-            except (TypeError, RecursionError):
+                now, later = split_delta(known, value)
+                self.unknown[key] = merge_unknown(known, value)
+            except RecursionError:
                 continue
-            new[key] = value
+            if later is not None:
+                self._held_back = merge_unknown(self._held_back, {key: later})
+            if now is not None:
+                new[key] = now
         return new
 
 
