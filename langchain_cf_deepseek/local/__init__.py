@@ -42,6 +42,7 @@ from langchain_cf_deepseek.local.cloudflare.rate_limit import RateLimit
 from langchain_cf_deepseek.local.cloudflare.retries import Retries
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
 from langchain_cf_deepseek.local.cloudflare.spend_limits import Policy, SpendLimit
+from langchain_cf_deepseek.local.deepseek.documents import FileLimits
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
 from langchain_cf_deepseek.local.exchange import RecordedRequest
 from langchain_cf_deepseek.local.faults.catalog import FAILURES, Failure
@@ -56,7 +57,13 @@ from langchain_cf_deepseek.local.faults.specification import (
     workers_ai_error,
 )
 from langchain_cf_deepseek.local.gateway import LocalGateway
-from langchain_cf_deepseek.local.simulated_model.replies import Reply, ScriptedCall
+from langchain_cf_deepseek.local.simulated_model.scripted_replies import (
+    Reply,
+    ScriptedCall,
+    ScriptedPage,
+    ScriptedSearch,
+)
+from langchain_cf_deepseek.local.simulated_model.web import WebPage
 
 __all__ = [
     "FAILURES",
@@ -66,6 +73,7 @@ __all__ = [
     "DlpProfile",
     "Failure",
     "Fault",
+    "FileLimits",
     "Guardrails",
     "LocalGateway",
     "Model",
@@ -79,7 +87,10 @@ __all__ = [
     "Routing",
     "Rules",
     "ScriptedCall",
+    "ScriptedPage",
+    "ScriptedSearch",
     "SpendLimit",
+    "WebPage",
     "compat_error",
     "deepseek_error",
     "edge_error",

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -34,10 +34,11 @@ from langchain_cf_deepseek.local.exchange import (
     parse_json,
 )
 from langchain_cf_deepseek.local.faults.injector import FaultQueue
+from langchain_cf_deepseek.local.http.multipart import parse_multipart
 from langchain_cf_deepseek.local.http.server import reset_connection
 from langchain_cf_deepseek.local.request_log.api import LogsAPI
 from langchain_cf_deepseek.local.request_log.store import LogStore
-from langchain_cf_deepseek.local.simulated_model.replies import Reply
+from langchain_cf_deepseek.local.simulated_model.scripted_replies import Reply
 
 _GATEWAY_PATH = PATHS["provider-native"].removesuffix("/deepseek")
 """The provider follows in the path."""
@@ -52,6 +53,9 @@ _PATHS: tuple[tuple[str, RoutePath], ...] = (
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 MAX_RECORDED_REQUESTS = 10_000
 """How many requests a gateway keeps; the oldest are dropped."""
+
+MAX_RECORDED_BYTES = 64 * 1024 * 1024
+"""How large their bodies are together; the latest request is always kept."""
 
 
 class Provider(Protocol):
@@ -86,7 +90,8 @@ class _Generation:
         self.replies: deque[Reply] = deque()
         self.faults = FaultQueue()
         self.logs = LogStore(settings.models, log_delay)
-        self.requests: deque[RecordedRequest] = deque(maxlen=MAX_RECORDED_REQUESTS)
+        self.requests: deque[tuple[RecordedRequest, int]] = deque()
+        self.recorded_bytes = 0
         self.rules = RuleSteps(rules, settings.gateway_id, settings.models)
         self.provider = provider.fresh()
         admission = Admission(settings, self.rules.model_resolvers)
@@ -133,6 +138,15 @@ class _Generation:
             ),
         }
 
+    def record(self, request: RecordedRequest, size: int) -> None:
+        """Keep a request, and drop the oldest ones if there are too many or they are too large."""
+        self.requests.append((request, size))
+        self.recorded_bytes += size
+        while len(self.requests) > MAX_RECORDED_REQUESTS or (
+            len(self.requests) > 1 and self.recorded_bytes > MAX_RECORDED_BYTES
+        ):
+            self.recorded_bytes -= self.requests.popleft()[1]
+
 
 class GatewayApplication:
     """The ASGI application, and its current generation."""
@@ -170,7 +184,7 @@ class GatewayApplication:
     def recorded_requests(self) -> list[RecordedRequest]:
         """List the requests received so far."""
         with self._lock:
-            return list(self.generation.requests)
+            return [request for request, _ in self.generation.requests]
 
     def _endpoint(self, routing: RoutePath) -> Callable[[Request], Awaitable[Response]]:
         async def respond(request: Request) -> Response:
@@ -212,11 +226,16 @@ class GatewayApplication:
             path=request.url.path,
             query=request.url.query,
             headers={name: ", ".join(request.headers.getlist(name)) for name in names},
-            body=parse_json(raw),
+            body=_parsed_body(raw, request.headers.get("content-type", "")),
         )
         with self._lock:
-            generation.requests.append(recorded)
+            generation.record(recorded, len(raw))
         return raw, recorded
+
+
+def _parsed_body(raw: bytes, content_type: str) -> Any:
+    parts = parse_multipart(raw, content_type)
+    return parse_json(raw) if parts is None else {part.name: part.record for part in parts}
 
 
 async def _proceed(call: Call, steps: Sequence[Step], provider: Provider) -> GatewayResponse:

@@ -84,9 +84,11 @@ def _add(choice: JSON, part: JSON) -> None:
     """Add a chunk's part of a choice to the choice."""
     message, delta = choice["message"], part["delta"]
     choice["finish_reason"] = part.get("finish_reason") or choice["finish_reason"]
-    for key in ("reasoning_content", "content"):
-        if delta.get(key) is not None:
-            message[key] = message.get(key, "") + delta[key]
+    for key, value in delta.items():
+        if isinstance(value, list) and key != "tool_calls":
+            _add_blocks(message, key, value)
+        elif key in {"reasoning_content", "content", "title"} and value is not None:
+            message[key] = message.get(key, "") + value
     for piece in delta.get("tool_calls") or ():
         tool_calls = message.setdefault("tool_calls", [])
         if "id" in piece:
@@ -94,3 +96,18 @@ def _add(choice: JSON, part: JSON) -> None:
         function = tool_calls[-1]["function"]
         for key, text in piece["function"].items():
             function[key] = function.get(key, "") + (text or "")
+
+
+def _add_blocks(message: JSON, key: str, blocks: list[JSON]) -> None:
+    """Add blocks of a list to those with the same index; an empty list adds nothing."""
+    if not blocks:
+        return
+    found = message[key] = message.get(key) or []
+    for block in blocks:
+        while len(found) <= block["index"]:
+            found.append({})
+        known = found[block["index"]]
+        text = known.get("text", "") + block.get("text", "")
+        known |= {name: block[name] for name in block if name != "index"}
+        if text:
+            known["text"] = text

@@ -38,7 +38,11 @@ class RecordedRequest:
     headers: dict[str, str]
     """Names in lower case; the values of a repeated header are joined with `, `."""
     body: Any
-    """The parsed JSON, or None if the body is not JSON."""
+    """The parsed JSON, or None if the body is not JSON.
+
+    Of an upload the fields by name, in the order in which they were sent; a file is a dict of its
+    `filename`, `content_type`, `bytes` (the number), `sha256`, and `content` if that is small.
+    """
 
 
 @dataclass
@@ -109,7 +113,7 @@ class Call:
     def provider_body(self) -> bytes:
         """The body for the provider: as received, except that the model has no prefix."""
         body = self.request.body
-        if not isinstance(body, dict) or body.get("model") == self.model:
+        if not isinstance(body, dict) or body.get("model", "") == self.model:
             return self.raw
         return dump({**body, "model": self.model})
 

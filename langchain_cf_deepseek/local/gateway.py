@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,14 +10,15 @@ from langchain_cf_deepseek.data.routings import API_PATH, PATHS, VARIABLES, Rout
 from langchain_cf_deepseek.local.application import GatewayApplication, Provider
 from langchain_cf_deepseek.local.cloudflare.admission import DEFAULT_ALIAS, Settings
 from langchain_cf_deepseek.local.cloudflare.rules import Rules
-from langchain_cf_deepseek.local.deepseek.chat import DeepSeek, Passback, UsageChunk
+from langchain_cf_deepseek.local.deepseek.chat import ChatSettings, Passback, UsageChunk
+from langchain_cf_deepseek.local.deepseek.documents import FileLimits
 from langchain_cf_deepseek.local.deepseek.models import MODELS, Model
+from langchain_cf_deepseek.local.deepseek.service import DeepSeek
 from langchain_cf_deepseek.local.exchange import RecordedRequest
-from langchain_cf_deepseek.local.faults.catalog import failure
-from langchain_cf_deepseek.local.faults.specification import Fault
 from langchain_cf_deepseek.local.http.server import HOST, Server
 from langchain_cf_deepseek.local.http.upstream import Upstream
-from langchain_cf_deepseek.local.simulated_model.replies import Reply
+from langchain_cf_deepseek.local.scripting import Scripting
+from langchain_cf_deepseek.local.simulated_model.web import Web, WebPage
 
 if TYPE_CHECKING:
     from langchain_cf_deepseek import ChatCloudflareDeepSeek
@@ -32,7 +32,7 @@ API_KEY = "local-deepseek-key"
 CLOUDFLARE_API_TOKEN = "local-cloudflare-token"  # noqa: S105
 
 
-class LocalGateway:
+class LocalGateway(Scripting):
     """Cloudflare AI Gateway and DeepSeek on this machine, over real HTTP.
 
     It is for experiments and tests, not for production: it listens on 127.0.0.1 only, and has one
@@ -67,6 +67,8 @@ class LocalGateway:
         unified_headers: bool = True,
         log_delay: float = 0,
         rules: Rules | None = None,
+        web: Mapping[str, WebPage | tuple[str, str]] | None = None,
+        file_limits: FileLimits | None = None,
     ) -> None:
         """Configure a gateway; `start` starts it.
 
@@ -95,6 +97,9 @@ class LocalGateway:
             unified_headers: Whether the unified endpoint sends `cf-aig-log-id` and similar headers.
             log_delay: Seconds until a completed call is visible in the logs.
             rules: Limits, guardrails, DLP, routes, retries and similar settings.
+            web: The pages that server tools, Search and Fetch find, by URL: each a `WebPage`, or
+                its title and its Markdown.
+            file_limits: The sizes and numbers of uploaded files.
         """
         self.account_id = account_id
         self.gateway_id = gateway_id
@@ -102,18 +107,21 @@ class LocalGateway:
         self.api_key = api_key
         self.cloudflare_api_token = cloudflare_api_token
         self._port = port
+        rules = rules or Rules()
         provider: Provider
         if upstream is None:
-            provider = DeepSeek(
+            chat = ChatSettings(
                 models=models,
                 passback=passback,
                 keep_alive=int(keep_alive),
                 usage_chunk=usage_chunk,
+                assumptions=rules.assumptions,
+                web=Web(web or {}),
             )
+            provider = DeepSeek(chat, file_limits or FileLimits())
         else:
             provider = Upstream(upstream, upstream_api_key, api_key)
         self._provider = provider
-        rules = rules or Rules()
         self._application = GatewayApplication(
             Settings(
                 account_id=account_id,
@@ -177,7 +185,7 @@ class LocalGateway:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The latest 10,000 requests received, in order."""
+        """The latest requests received, in order: at most 10,000, and 64 MiB of bodies."""
         return self._application.recorded_requests()
 
     @property
@@ -241,42 +249,6 @@ class LocalGateway:
         if routing == "unified":
             return {"cloudflare_api_token": self.cloudflare_api_token}
         return {"api_key": self.api_key, "gateway_token": self.gateway_token}
-
-    def reply(self, reply: Reply | None = None, /, **fields: Any) -> None:
-        """Script the next reply of the simulated model; replies are used in order.
-
-        Args:
-            reply: The reply.
-            **fields: The fields of a `Reply`, as an alternative to `reply`.
-
-        Raises:
-            TypeError: The gateway has an upstream instead of the simulated model.
-        """
-        if isinstance(self._provider, Upstream):
-            msg = "Replies cannot be scripted: the gateway has an upstream."
-            raise TypeError(msg)
-        self._application.generation.replies.append(reply or Reply(**fields))
-
-    def fault(self, fault: Fault | None = None, /, **fields: Any) -> None:
-        """Request a fault for later requests.
-
-        Args:
-            fault: The fault.
-            **fields: The fields of a `Fault`, as an alternative to `fault`.
-        """
-        self._application.generation.faults.add(fault or Fault(**fields))
-
-    def fail_next(self, name: str, *, times: int | None = 1) -> None:
-        """Request a known failure of Cloudflare or DeepSeek.
-
-        Args:
-            name: One of `FAILURES`, `gateway-token` or `spend-limit` for instance.
-            times: How many requests fail; None means all.
-
-        Raises:
-            ValueError: No failure has that name.
-        """
-        self.fault(replace(failure(name), times=times))
 
     def reset(self) -> None:
         """Drop all requests, replies, faults, cached responses, logs and counts.

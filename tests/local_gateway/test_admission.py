@@ -84,7 +84,7 @@ def test_the_native_endpoint_lists_the_current_models(ask: Caller, path: str) ->
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "chat/completions", 405), ("POST", "files", 404)]
+    ("method", "path", "status"), [("GET", "chat/completions", 405), ("POST", "beta/files", 404)]
 )
 def test_deepseek_refuses_other_methods_and_paths_with_an_empty_body(
     ask: Caller, method: str, path: str, status: int

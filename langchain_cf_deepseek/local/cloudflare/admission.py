@@ -6,6 +6,7 @@ host account and token are checked before the gateway, the provider and the prov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,19 +22,24 @@ from langchain_cf_deepseek.local.faults.error_bodies import (
     rest_refusal,
 )
 
-_NATIVE_ENDPOINTS = {
-    "chat/completions": "chat/completions",
-    "v1/chat/completions": "chat/completions",
-    "beta/chat/completions": "chat/completions",
-    "models": "models",
-    "v1/models": "models",
-}
-"""DeepSeek's path -> the endpoint that it means."""
+_NATIVE_ENDPOINT = re.compile(
+    r"(?:v1/|beta/)?(?P<chat>chat/completions)|(?:v1/)?(?:(?P<models>models)|(?P<files>files)|"
+    r"(?P<file>files/[^/]+))|(?P<web>v1/tools/(?:search|fetch))"
+)
+"""DeepSeek's paths; the group is the kind of endpoint, its text the endpoint."""
 
 DEFAULT_ALIAS = "default"
 """The stored key for requests without an alias; the only one on the REST host."""
 
-_METHODS = {"chat/completions": "POST", "models": "GET"}
+_METHODS = {
+    "chat": {"POST"},
+    "models": {"GET"},
+    "files": {"GET", "POST"},
+    "file": {"GET", "DELETE"},
+    "web": {"POST"},
+}
+_UNDOCUMENTED = {"files", "file", "web"}
+"""The endpoints that Cloudflare does not document."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +104,14 @@ class Admission:
         provider, _, path = call.endpoint.partition("/")
         if provider != "deepseek":
             raise refusal(call, 2008)
-        endpoint = _NATIVE_ENDPOINTS.get(path)
-        if endpoint is None:
+        endpoint = _NATIVE_ENDPOINT.fullmatch(path)
+        kind = endpoint.lastgroup if endpoint else None
+        is_forwarded = kind not in _UNDOCUMENTED or self._settings.assumptions.deepseek_paths
+        if endpoint is None or kind is None or not is_forwarded:
             raise RefusedError(GatewayResponse(404, b"", None))
-        if call.request.method != _METHODS[endpoint]:
+        if call.request.method not in _METHODS[kind]:
             raise RefusedError(GatewayResponse(405, b"", None))
-        call.endpoint, call.provider = endpoint, provider
+        call.endpoint, call.provider = endpoint[kind], provider
         call.beta = path.startswith("beta/")
         call.model = _requested_model(call) or ""
         return await call_next()

@@ -1,4 +1,4 @@
-"""Assumptions where Cloudflare's documentation is silent or contradicts itself."""
+"""Assumptions where the services' documentation is silent or contradicts itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Assumptions:
-    """How the gateway behaves where Cloudflare's behaviour is not published.
+    """How the gateway behaves where the behaviour of Cloudflare or DeepSeek is not published.
 
     A client has to work with every alternative.
     """
@@ -35,3 +35,18 @@ class Assumptions:
     """The content type of the JSON with which the gateway host responds to `stream: true`."""
     spend_limit_code: Literal[2041, 2045] = 2045
     """The code of a spend limit: observed were 2041 in September 2026 and 2045 in October."""
+    deepseek_paths: bool = True
+    """Whether the gateway forwards `/files` and `/v1/tools/`: Cloudflare documents neither."""
+    november_2026: bool = True
+    """Whether DeepSeek's chat has what it published in November 2026: server tools, file ids,
+    `safety_check`, `title`, a checked `latest_reminder`.
+
+    Other servers of the model do not: they refuse server tools and ignore the other fields.
+    """
+    server_tool_blocks: Literal["content", "key", "none"] = "content"
+    """Where a chat response has the calls, results and citations of server tools.
+
+    `content`: `content` is a list of blocks; in deltas they have an `index`. `key`: a list beside
+    `content`, under a name of this gateway's own, `server_tool_blocks`. `none`: only the text. The
+    form of DeepSeek's own responses is not published.
+    """

@@ -100,7 +100,7 @@ def _ttl(headers: dict[str, str]) -> int | None:
 
 
 def _key(call: Call) -> str:
-    """Cloudflare's key covers provider, endpoint, model, provider key and body.
+    """Cloudflare's key covers provider, endpoint with query, model, provider key and body.
 
     A caller's own key replaces it within the gateway.
     """
@@ -112,6 +112,7 @@ def _key(call: Call) -> str:
         else (
             call.gateway or "default",
             call.request.path,
+            call.request.query,
             headers.get("authorization", ""),
             call.raw.decode("utf-8", "surrogateescape"),
         )

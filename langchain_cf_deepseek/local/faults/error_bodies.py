@@ -144,7 +144,11 @@ def rest_refusal(status: int, *errors: tuple[int, str]) -> RefusedError:
 
 
 def deepseek_refusal(
-    status: int, message: str, type_: str = "invalid_request_error"
+    status: int,
+    message: str,
+    type_: str = "invalid_request_error",
+    code: str = "invalid_request_error",
 ) -> RefusedError:
     """Build a refusal of DeepSeek."""
-    return RefusedError(json_response(status, deepseek_body(message, type_), DEEPSEEK_ERROR_TYPE))
+    body = deepseek_body(message, type_, code)
+    return RefusedError(json_response(status, body, DEEPSEEK_ERROR_TYPE))

@@ -32,7 +32,7 @@ from deepseek_recipe import (
 )
 
 from langchain_cf_deepseek.local.simulated_model.output_tokens import Pieces
-from langchain_cf_deepseek.local.simulated_model.replies import Reply
+from langchain_cf_deepseek.local.simulated_model.scripted_replies import Reply
 
 _END = SpecialToken.Eos.default_str()
 _THINKING_END = SpecialToken.ThinkingEnd.default_str()

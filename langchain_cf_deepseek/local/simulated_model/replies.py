@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from deepseek_recipe import Conversation, Message, SpecialToken, ToolDefinition
@@ -25,6 +25,7 @@ from langchain_cf_deepseek.local.simulated_model.schema_values import (
     Filler,
     is_name_parameter,
 )
+from langchain_cf_deepseek.local.simulated_model.scripted_replies import Reply, ScriptedCall
 from langchain_cf_deepseek.local.simulated_model.text_extraction import (
     ParsedText,
     numbers_in,
@@ -45,36 +46,6 @@ UNKNOWN = (
 _KEYS = re.compile(r"\b(?:key|field|propert)\w*")
 MAX_QUESTION_LENGTH = 20_000
 """How many characters of a question the model reads: one half at its start, one at its end."""
-
-
-@dataclass(frozen=True)
-class ScriptedCall:
-    """A tool call of the simulated model."""
-
-    name: str
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply of the simulated model."""
-
-    content: str = ""
-    reasoning: str | None = None
-    """Not sent when the request turns thinking off."""
-    tool_calls: Sequence[ScriptedCall] = ()
-    """The tool calls; LangChain's own `ToolCall` works too, without its id."""
-    finish_reason: str | None = None
-    """Replaces the finish reason that follows from the reply."""
-    cached_tokens: int = 0
-    """How many prompt tokens count as a hit of DeepSeek's context cache."""
-
-    def __post_init__(self) -> None:
-        calls = [
-            ScriptedCall(call["name"], call["args"]) if isinstance(call, dict) else call
-            for call in self.tool_calls
-        ]
-        object.__setattr__(self, "tool_calls", calls)
 
 
 def simulated_reply(conversation: Conversation) -> Reply:
