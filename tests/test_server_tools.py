@@ -26,7 +26,7 @@ from pydantic import BaseModel
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._http import stream as http_stream
-from langchain_cf_deepseek.local import LocalGateway
+from langchain_cf_deepseek.local import Assumptions, LocalGateway, Rules, ScriptedSearch
 from langchain_cf_deepseek.local.faults.specification import Fault
 from tests.conftest import PATHS, Ask
 from tests.streaming import USAGE, completion, delta, event_stream, serve
@@ -648,6 +648,49 @@ def test_billed_searches_of_two_requests_are_added_up(gw: LocalGateway, path: st
         "web_search_requests": 3,
         "web_fetch_requests": 1,
     }
+
+
+# --- The local gateway
+
+
+@pytest.mark.parametrize("carrier", ["content", "key", "none"])
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_a_search_of_the_local_gateway_is_shown_and_continued(
+    ask: Ask, carrier: Any, version: str
+) -> None:
+    rules = Rules(assumptions=Assumptions(server_tool_blocks=carrier))
+    found = [{"url": "https://a", "title": "A"}]
+    cited = {"url": "https://a", "title": "A", "cited_text": "blue"}
+    with LocalGateway(rules=rules) as gateway:
+        gateway.reply(
+            content="Blue.",
+            searches=[ScriptedSearch(query="sky", results=found)],
+            citations=[cited],
+            title="The sky",
+        )
+        llm = gateway.chat_model(title=True, output_version=version)
+        message = ask(llm, "Hi", tools=[SEARCH])
+        next_message = ask(llm, [HumanMessage("Hi"), message, HumanMessage("More")], tools=[SEARCH])
+        sent = gateway.requests[-1].body["messages"][1]
+    assert (message.text, message.response_metadata["title"]) == ("Blue.", "The sky")
+    assert message.response_metadata["server_tool_use"]["web_search_requests"] == 1
+    assert next_message.text
+    blocks: list[Any] = [
+        block for block in message.content_blocks if block["type"] != "text" or block["text"]
+    ]
+    kinds = {block["type"] for block in blocks}
+    shown = {"server_tool_call", "server_tool_result"} if carrier != "none" else set()
+    assert kinds == {"text", *shown}
+    (text,) = [block for block in blocks if block["type"] == "text"]
+    citation = {"type": "citation", **cited, "extras": CITATION["extras"]}
+    assert text.get("annotations", []) == ([citation] if carrier != "none" else [])
+    held = sent["content"] if carrier == "content" else sent.get("server_tool_blocks")
+    if carrier != "none":
+        call, result, *_ = held
+        assert (call["name"], call["input"]) == ("deepseek_web_search", {"query": "sky"})
+        assert (result["tool_use_id"], result["content"][0]["url"]) == (call["id"], "https://a")
+    else:
+        assert (sent["content"], held) == ("Blue.", None)
 
 
 # --- Silence

@@ -27,6 +27,7 @@ BESIDE_INDEX = "lc_key_"
 
 _CALL = "server_tool_use"
 _CALL_CHUNK = "server_tool_call_chunk"
+_CITATION_TYPES = ("_location", "citation")
 _CITATION_KEYS = ("url", "title", "cited_text", "start_index", "end_index")
 _CITING_KEYS = ("citations", "annotations")
 
@@ -139,7 +140,7 @@ def _to_citation(given: Any) -> Block:
     if not isinstance(source, dict) or not source.keys() & {"url", "cited_text"}:
         return {"type": "non_standard_annotation", "value": given}
     citation = {key: source[key] for key in _CITATION_KEYS if source.get(key) is not None}
-    extras = {key: value for key, value in source.items() if key not in _CITATION_KEYS}
+    extras = {key: value for key, value in source.items() if key not in (*_CITATION_KEYS, "index")}
     if "type" in extras:
         extras["citation_type"] = extras.pop("type")
     return {"type": "citation", **citation, **({"extras": extras} if extras else {})}
@@ -194,8 +195,11 @@ def _add_blocks(beside: Beside, blocks: list[Block], text: str) -> None:
     repeats = bool(text) and "".join(str(block.get("text", "")) for block in texts) == text
     for block in blocks:
         is_text = block["type"] == "text"
-        shown = to_standard(block, "" if is_text and not repeats else block["type"])
-        (beside.texts if is_text and repeats else beside.blocks).append(shown)
+        if block["type"].endswith(_CITATION_TYPES):
+            beside.annotations.append(_to_citation(block))
+        else:
+            shown = _shown(block, "" if is_text and not repeats else block["type"])
+            (beside.texts if is_text and repeats else beside.blocks).append(shown)
 
 
 def _to_server_call(entry: Any) -> Block:
@@ -225,7 +229,8 @@ def translate(message: AIMessage) -> list[ContentBlock]:
             or holds it in the standard form.
     """
     content, kwargs = message.content, message.additional_kwargs
-    listed = content if isinstance(content, list) else [content] if content else []
+    # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
+    listed = [block for block in (content if isinstance(content, list) else [content]) if block]
     if any(isinstance(each, dict) and str(each.get("index")).startswith("lc_") for each in listed):
         raise NotImplementedError  # written in the standard form
     beside = read_beside(kwargs.get(UNKNOWN_KEYS), message.text)
@@ -267,16 +272,19 @@ def _show(block: Any) -> Any:
     if block["type"] == "input_json_delta":
         shown = {"type": _CALL_CHUNK, "args": block.get("partial_json", "")}
     else:
-        shown = to_standard(block, block["type"])
+        shown = _shown(block, block["type"])
+    return {**shown, "index": block["index"]} if "index" in block else shown
+
+
+def _shown(block: Block, kind: str) -> Block:
+    """Return a whole block in LangChain's standard form, with every key that the form requires."""
+    shown = to_standard(block, kind)
     if shown["type"] == "server_tool_call":
         shown = {"id": "", "name": "", "args": {}, **shown}
     elif shown["type"] == "server_tool_result":
         shown = {"tool_call_id": "", **shown}
-    extras = shown.get("extras", {})
-    shown_extras = {key: value for key, value in extras.items() if key != "index"}
-    rest = {key: value for key, value in shown.items() if key != "extras"}
-    index = {"index": block["index"]} if "index" in block else {}
-    return {**rest, **({"extras": shown_extras} if shown_extras else {}), **index}
+    extras = {key: value for key, value in shown.pop("extras", {}).items() if key != "index"}
+    return {**shown, "extras": extras} if extras else shown
 
 
 def _is_text(block: Any) -> bool:
@@ -290,7 +298,7 @@ def _annotated(blocks: list[Any], annotations: list[Block]) -> list[Any]:
             known = text.get("annotations") or []
             cited = {**text, "annotations": [*known, *annotations]}
             return [*blocks[:position], cited, *blocks[position + 1 :]]
-    return blocks
+    return [*blocks, {"type": "text", "text": "", "annotations": annotations}]
 
 
 def blocks_beside(unknown: Any, text: str) -> Iterator[Block]:
