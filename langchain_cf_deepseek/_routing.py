@@ -112,6 +112,9 @@ class Endpoint:
     beta_url: str | None
     """The same for DeepSeek's beta features; `None` where the routing has no such path."""
 
+    tools_url: str | None
+    """The same for DeepSeek's Search and Fetch; `None` where the routing has no such path."""
+
     model: str
     """The model's name on the wire."""
 
@@ -155,9 +158,11 @@ class RouteSettings:
         base_url = self._base_url(spec)
         if self.gateway_id and not spec.is_gateway_in_url:
             headers["cf-aig-gateway-id"] = self.gateway_id
+        root = base_url.removesuffix("/v1")
         return Endpoint(
             base_url=base_url,
-            beta_url=f"{base_url.removesuffix('/v1')}/beta" if spec.has_beta else None,
+            beta_url=f"{root}/beta" if spec.has_beta else None,
+            tools_url=f"{root}/v1/tools" if spec.has_beta else None,
             model=(model := self._wire_model(spec)),
             headers=headers,
             ignored_options=spec.ignored_options,

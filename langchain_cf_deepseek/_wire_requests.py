@@ -19,6 +19,7 @@ from langchain_cf_deepseek._api.request import (
 from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._api.server_tools import is_high_safety, server_tools
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
+from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._headers import merge_headers
 from langchain_cf_deepseek._http.transport import WireRequest
 from langchain_cf_deepseek._models import (
@@ -31,6 +32,7 @@ from langchain_cf_deepseek._redaction import is_credential_header
 from langchain_cf_deepseek._routing import Endpoint, RouteSettings
 from langchain_cf_deepseek._settings import check_timeout
 from langchain_cf_deepseek._warnings import warn_once
+from langchain_cf_deepseek.gateway import GatewayOptions
 
 if TYPE_CHECKING:
     from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
@@ -154,17 +156,10 @@ def build_wire_request(
         if getattr(gateway, name) is not None:
             warn_once(f"routing {llm.routing!r} ignores the gateway option `{name}`.")
     base_url = endpoint.beta_url if endpoint.beta_url and needs_beta(body) else endpoint.base_url
-    default_retries = openai.DEFAULT_MAX_RETRIES if gateway.max_attempts is None else 0
     return WireRequest(
         url=f"{base_url}/chat/completions",
-        headers=merge_headers(
-            endpoint.headers, llm.default_headers, gateway.headers, options.get("extra_headers")
-        ),
         body=body,
-        routing=llm.routing,
-        query={**(llm.default_query or {}), **(options.get("extra_query") or {})},
-        timeout=options.get("timeout", llm.request_timeout),
-        max_retries=default_retries if llm.max_retries is None else llm.max_retries,
+        **_send_settings(llm, endpoint, gateway, options),
         chunk_timeout=llm.stream_chunk_timeout,
         keep_alive_is_progress=bool(server_tools(body)) or is_high_safety(body),
         http_client=http_client,
@@ -172,6 +167,54 @@ def build_wire_request(
             options.get("tool_choice"), body, reads_thinking=endpoint.reads_thinking
         ),
     )
+
+
+def tool_url(llm: "ChatCloudflareDeepSeek", api: Api) -> str:
+    """Return the URL of DeepSeek's Search or Fetch; `llm` is on `provider-native` routing."""
+    return f"{endpoint_of(llm).tools_url}/{api}"
+
+
+@refused_before_sending()
+def build_tool_request(
+    llm: "ChatCloudflareDeepSeek", api: Api, body: dict[str, Any], http_client: Any
+) -> WireRequest:
+    """Return a request to DeepSeek's Search or Fetch, with the settings of a model.
+
+    Args:
+        llm: The model, on `provider-native` routing.
+        api: Which of the two.
+        body: The JSON body.
+        http_client: The caller's own HTTP client, if there is one.
+
+    Raises:
+        CFDeepSeekInvalidRequestError: A field of the model is malformed.
+    """
+    return WireRequest(
+        url=tool_url(llm, api),
+        body=body,
+        api=api,
+        **_send_settings(llm, endpoint_of(llm), llm.gateway, {}),
+        http_client=http_client,
+    )
+
+
+def _send_settings(
+    llm: "ChatCloudflareDeepSeek",
+    endpoint: Endpoint,
+    gateway: GatewayOptions,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the fields of a `WireRequest` that do not depend on the API."""
+    default_retries = openai.DEFAULT_MAX_RETRIES if gateway.max_attempts is None else 0
+    return {
+        "headers": merge_headers(
+            endpoint.headers, llm.default_headers, gateway.headers, options.get("extra_headers")
+        ),
+        "routing": llm.routing,
+        "query": {**(llm.default_query or {}), **(options.get("extra_query") or {})},
+        "timeout": options.get("timeout", llm.request_timeout),
+        "max_retries": default_retries if llm.max_retries is None else llm.max_retries,
+    }
 
 
 def _check_options(options: Mapping[str, Any]) -> None:

@@ -369,7 +369,7 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
 
     Silence is: no byte at all, or, after the first chunk, only keep-alive comments. Before the
     first chunk they mean that the request is queued, which DeepSeek ends after ten minutes; the
-    default is as long.
+    default is as long. After 15 minutes of nothing but comments a stream fails as well.
     """
 
     default_headers: Mapping[str, str | SecretStr] | None = Field(  # type: ignore[assignment]

@@ -7,6 +7,7 @@
     │   └── CFDeepSeekContextOverflowError   longer than the model's context
     ├── CFDeepSeekModelNotFoundError         404
     ├── CFDeepSeekLogNotFoundError           404: no such log, or not yet
+    ├── CFDeepSeekFetchError                 404 of Fetch: the page cannot be fetched
     ├── CFDeepSeekInsufficientFundsError     402: balance, credits, model needs your key
     ├── CFDeepSeekRateLimitError             429, retryable
     ├── CFDeepSeekSpendLimitError            429 of a budget, not retryable
@@ -56,6 +57,7 @@ __all__ = [
     "CFDeepSeekContextOverflowError",
     "CFDeepSeekEmptyResponseError",
     "CFDeepSeekError",
+    "CFDeepSeekFetchError",
     "CFDeepSeekIncompleteStreamError",
     "CFDeepSeekInsufficientFundsError",
     "CFDeepSeekInvalidRequestError",
@@ -206,6 +208,10 @@ class CFDeepSeekModelNotFoundError(CFDeepSeekError, openai.NotFoundError, ModelN
 
 class CFDeepSeekLogNotFoundError(CFDeepSeekError, openai.NotFoundError):
     """The gateway has no such log (yet), or the log has no body."""
+
+
+class CFDeepSeekFetchError(CFDeepSeekError, openai.NotFoundError):
+    """DeepSeek could not fetch the page; another URL might work."""
 
 
 class CFDeepSeekInsufficientFundsError(CFDeepSeekError, openai.APIStatusError):

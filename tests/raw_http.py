@@ -1,13 +1,13 @@
-"""The server's side of HTTP, where a test says what goes over the socket."""
+"""The server side of HTTP, where a test decides which bytes are sent."""
 
 import socket
 
 
 def read_request(connection: socket.socket) -> bool:
-    """Read a request whole, for what is left unread would turn the answer into a reset.
+    """Read a whole request; unread bytes would turn the response into a reset.
 
     Returns:
-        Whether there was one.
+        Whether a request arrived.
     """
     length = 0
     with connection.makefile("rb") as file:

@@ -1,4 +1,4 @@
-"""Bodies of responses that tests serve through a fault: whole ones, and event streams."""
+"""Response bodies that tests serve through a fault: completions and event streams."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ USAGE: dict[str, Any] = {"prompt_tokens": 7, "completion_tokens": 5, "total_toke
 def completion(
     finish_reason: str | None = "stop", *, usage: dict[str, Any] | None = USAGE, **message: Any
 ) -> dict[str, Any]:
-    """Return the body of a whole response."""
+    """Return the body of a response that is not streamed."""
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": "", **message},
@@ -18,8 +18,13 @@ def completion(
     return {"id": "1", "model": "deepseek-flash", "choices": [choice], "usage": usage}
 
 
+def tool_call(arguments: Any = "{}", name: Any = "f", **fields: Any) -> dict[str, Any]:
+    """Return a tool call, or a piece of one."""
+    return {"type": "function", "function": {"name": name, "arguments": arguments}} | fields
+
+
 def event_stream(*events: dict[str, Any], done: bool = True) -> dict[str, Any]:
-    """Return the arguments of a fault that answers with an event stream."""
+    """Return the arguments of a fault that responds with an event stream."""
     text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
     end = "data: [DONE]\n\n" if done else ""
     return {"body": text + end, "content_type": "text/event-stream"}
@@ -40,13 +45,13 @@ def streamed(
 
 
 def serve(gw: Any, path: str, whole: dict[str, Any], *deltas: dict[str, Any]) -> None:
-    """Serve the same response to a path: whole to `invoke` and `ainvoke`, as a stream else.
+    """Serve the same completion on any path: as one body to `invoke` and `ainvoke`, else streamed.
 
     Args:
         gw: The local gateway.
-        path: The path that will ask.
-        whole: The body of a whole response, of `completion`.
-        *deltas: The deltas of the stream; unless given, the message at once.
+        path: The method that will send the request.
+        whole: The body, from `completion`.
+        *deltas: The deltas of the stream; by default one delta holds the whole message.
     """
     if path in {"invoke", "ainvoke"}:
         gw.fault(body=whole)
@@ -55,7 +60,7 @@ def serve(gw: Any, path: str, whole: dict[str, Any], *deltas: dict[str, Any]) ->
     message = {key: value for key, value in choice["message"].items() if key != "role"}
     calls = message.get("tool_calls")
     if calls and not deltas:
-        message["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
     extra = {key: choice[key] for key in choice.keys() - {"index", "message", "finish_reason"}}
     last = delta(choice["finish_reason"], content="")
     last["choices"][0] |= extra

@@ -23,14 +23,9 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import BaseModel
 
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
+from tests.tools import get_weather
 
 QUESTION = "What is the weather in Paris? Use the tool."
-
-
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
 
 
 class Weather(BaseModel):
@@ -60,7 +55,7 @@ def _asked(text: str = QUESTION) -> Any:
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified"])
 @pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}, {"thinking": "disabled"}])
-def test_an_agent_calls_its_tool_and_answers_from_the_result(
+def test_agent_calls_its_tool_and_answers_from_the_result(
     gw: LocalGateway, run: Callable[..., Any], routing: Any, settings: dict[str, Any]
 ) -> None:
     agent = create_agent(gw.chat_model(routing=routing, **settings), [get_weather])
@@ -74,7 +69,7 @@ def test_an_agent_calls_its_tool_and_answers_from_the_result(
 @pytest.mark.parametrize("tools", [[], [get_weather]])
 @pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
 @pytest.mark.filterwarnings("ignore:DeepSeek does not take a forced tool choice")
-def test_an_agent_gives_a_structured_answer_by_every_strategy(
+def test_agent_returns_a_structured_response_by_every_strategy(
     gw: LocalGateway,
     run: Callable[..., Any],
     strategy: Any,
@@ -91,7 +86,7 @@ def test_an_agent_gives_a_structured_answer_by_every_strategy(
     assert result["structured_response"] == Weather(city="Paris", degrees=18)
 
 
-def test_a_history_comes_back_whole_from_a_checkpoint(gw: LocalGateway, tmp_path: Any) -> None:
+def test_checkpoint_restores_the_whole_history(gw: LocalGateway, tmp_path: Any) -> None:
     """https://github.com/langchain-ai/langchain/issues/34436"""
     with SqliteSaver.from_conn_string(str(tmp_path / "checkpoints.sqlite")) as sqlite:
         for saver in (InMemorySaver(), sqlite):
@@ -113,7 +108,7 @@ def test_a_history_comes_back_whole_from_a_checkpoint(gw: LocalGateway, tmp_path
 
 
 @pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
-def test_reasoning_survives_serialisation_and_trimming(gw: LocalGateway) -> None:
+def test_reasoning_survives_serialization_and_trimming(gw: LocalGateway) -> None:
     llm = gw.chat_model()
     message = llm.invoke("Why is the sky blue?")
     history = [HumanMessage("Why is the sky blue?"), message, HumanMessage("Really?")]
@@ -131,7 +126,7 @@ def test_reasoning_survives_serialisation_and_trimming(gw: LocalGateway) -> None
         }
 
 
-def test_blocks_of_output_version_v1_come_back_whole_too(gw: LocalGateway) -> None:
+def test_checkpoint_restores_blocks_of_output_version_v1(gw: LocalGateway) -> None:
     agent = create_agent(gw.chat_model(output_version="v1"), [get_weather])
     messages = agent.invoke({"messages": _asked()})["messages"]
     called = messages[1]
@@ -143,7 +138,7 @@ def test_blocks_of_output_version_v1_come_back_whole_too(gw: LocalGateway) -> No
     assert turn["tool_calls"][0]["function"]["name"] == "get_weather"
 
 
-def test_summarization_knows_the_models_limits_and_usage(gw: LocalGateway) -> None:
+def test_summarization_middleware_reads_the_models_limits_and_usage(gw: LocalGateway) -> None:
     llm = gw.chat_model()
     agent = create_agent(
         llm,
@@ -156,7 +151,7 @@ def test_summarization_knows_the_models_limits_and_usage(gw: LocalGateway) -> No
     assert result["messages"][-1].text
 
 
-def test_retry_middleware_tries_again_what_may_pass_and_nothing_else(gw: LocalGateway) -> None:
+def test_retry_middleware_retries_only_transient_failures(gw: LocalGateway) -> None:
     agent = create_agent(
         gw.chat_model(max_retries=0),
         [get_weather],
@@ -172,7 +167,7 @@ def test_retry_middleware_tries_again_what_may_pass_and_nothing_else(gw: LocalGa
     assert len(gw.requests) == 1
 
 
-def test_fallback_middleware_goes_from_one_routing_to_the_other(gw: LocalGateway) -> None:
+def test_fallback_middleware_switches_to_another_routing(gw: LocalGateway) -> None:
     agent = create_agent(
         gw.chat_model(gateway_token="wrong"),
         [get_weather],
@@ -201,7 +196,7 @@ def test_tool_selection_middleware_offers_the_tool_that_fits(
     assert names == ["get_weather"]
 
 
-def test_a_graph_streams_the_tokens_of_its_model(gw: LocalGateway) -> None:
+def test_graph_streams_the_tokens_of_its_model(gw: LocalGateway) -> None:
     agent = create_agent(gw.chat_model(), [get_weather])
     parts: list[Any] = list(agent.stream({"messages": _asked()}, stream_mode="messages"))
     text = "".join(message.text for message, _ in parts if message.type == "AIMessageChunk")

@@ -109,7 +109,7 @@ def _names() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", sorted(set(_names()) - OWN_FIELDS))
-def test_an_argument_of_another_class_is_refused_with_what_to_write_instead(name: str) -> None:
+def test_arguments_of_other_classes_are_rejected_with_the_right_name(name: str) -> None:
     with pytest.raises(ValidationError) as refusal:
         ChatCloudflareDeepSeek(**SETTINGS, **{name: OTHER_VALUES.get(name, "value")})
     (error,) = refusal.value.errors()
@@ -123,7 +123,7 @@ def test_an_argument_of_another_class_is_refused_with_what_to_write_instead(name
         )
 
 
-def test_the_advice_is_accepted_when_it_is_followed() -> None:
+def test_advice_of_the_error_is_accepted_when_followed() -> None:
     settings: dict[str, Any] = {**SETTINGS, "aig_retry_delay": 200}
     with pytest.raises(ValidationError, match=r"`aig_retry_delay` .*`gateway=\{'retry_delay_ms'"):
         ChatCloudflareDeepSeek(**settings)

@@ -1,12 +1,9 @@
 """No async call blocks its event loop, as LangChain's own tests and `langgraph dev` demand."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from langchain_cf_deepseek.local import LocalGateway
+from tests.subprocesses import run_python
 
 # In a process of its own, for the first call reads certificates and imports modules.
 FIRST_CALLS = """
@@ -40,7 +37,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("without", [[], ["aiohttp"]], ids=["fast", "without fast"])
 @pytest.mark.parametrize("call", ["ainvoke", "astream", "logs"])
-def test_the_first_async_call_of_a_process_does_not_block_its_loop(
+def test_first_async_call_of_a_process_does_not_block_its_event_loop(
     gw: LocalGateway, call: str, without: list[str]
 ) -> None:
     settings = {
@@ -48,12 +45,5 @@ def test_the_first_async_call_of_a_process_does_not_block_its_loop(
         "CLOUDFLARE_API_TOKEN": gw.cloudflare_api_token,
         "CLOUDFLARE_BASE_URL": f"{gw.url}/client/v4",
     }
-    done = subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", FIRST_CALLS, call, *without],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = run_python("-c", FIRST_CALLS, call, *without, env=settings)
     assert (done.stdout, done.stderr) == ("6 * 7 = 42\n", "")

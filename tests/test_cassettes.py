@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import vcr  # type: ignore[import-untyped]  # it has no types
+import vcr
 
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
@@ -19,7 +19,7 @@ def _cassette(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_call_is_recorded_and_played_again(gw: LocalGateway, path: str, tmp_path: Path) -> None:
+def test_cassette_records_and_replays_a_call(gw: LocalGateway, path: str, tmp_path: Path) -> None:
     file = tmp_path / "cassette.yaml"
     with _cassette(file):
         recorded = PATHS[path](gw.chat_model(), "What is 6 * 7?")
@@ -33,7 +33,7 @@ def test_a_call_is_recorded_and_played_again(gw: LocalGateway, path: str, tmp_pa
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_calls_after_a_cassette_go_to_the_server(
+def test_cassette_no_longer_serves_calls_after_its_block(
     gw: LocalGateway, path: str, tmp_path: Path
 ) -> None:
     llm = gw.chat_model(max_retries=0)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout, suppress
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -23,6 +23,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek, __version__
 from langchain_cf_deepseek.cli import chat, main
 from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import LocalGateway, gateway_error
+from tests.subprocesses import run_python
 
 QUESTION = "Why is the sky blue?"
 SECONDS = 30
@@ -75,18 +76,11 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "langchain_cf_deepseek", *arguments]
 
 
-def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  # our own command
-        command(*arguments),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-        **options,
-    )
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_python("-m", "langchain_cf_deepseek", *arguments, timeout=SECONDS)
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def start_command(*arguments: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(  # noqa: S603  # our own command
         command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -96,8 +90,8 @@ def started(*arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-def exported(lines: str) -> dict[str, str]:
-    """What a shell makes of `export NAME=value` lines."""
+def parse_exports(lines: str) -> dict[str, str]:
+    """Return the variables that `export NAME=value` lines set in a shell."""
     words = [shlex.split(line) for line in lines.splitlines()]
     assert [word[0] for word in words] == ["export"] * len(words)
     return dict(word[1].split("=", 1) for word in words)
@@ -112,31 +106,29 @@ def test_help_imports_neither_langchain_nor_openai_nor_pydantic() -> None:
         "print({name.partition('.')[0] for name in sys.modules}"
         " & {'langchain_core', 'langchain_openai', 'openai', 'httpx', 'pydantic', 'uvicorn'})"
     )
-    done = subprocess.run(  # noqa: S603  # our own script
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    done = run_python("-c", script)
     assert done.stdout.splitlines()[-2:] == ["status 0", "set()"]
     assert done.stderr == ""
 
 
-def test_the_installed_command_is_this_main() -> None:
+def test_installed_command_is_main() -> None:
     (script,) = entry_points(group="console_scripts", name="langchain-cf-deepseek")
     assert script.load() is main
 
 
-def test_version_is_the_version_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_option_prints_the_package_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         main(["--version"])
     assert capsys.readouterr() == (f"langchain-cf-deepseek {__version__}\n", "")
 
 
-def test_the_choices_offered_are_those_of_the_model() -> None:
+def test_option_choices_are_those_of_the_model() -> None:
     thinking = ChatCloudflareDeepSeek.model_fields["thinking"].annotation
     assert get_args(get_args(thinking)[0]) == chat.THINKING
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         ([], "the following arguments are required: COMMAND"),
         (["chat"], "the following arguments are required: question"),
@@ -151,15 +143,15 @@ def test_the_choices_offered_are_those_of_the_model() -> None:
         ),
     ],
 )
-def test_arguments_that_cannot_be_followed_end_with_status_2(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_arguments_exit_with_status_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         main(arguments)
-    assert complaint in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_facts() -> None:
+def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_metadata() -> None:
     done = run("chat", "--local", QUESTION)
     assert done.stdout == (
         "[reasoning]\n"
@@ -177,7 +169,7 @@ def test_chat_local_prints_reasoning_then_the_answer_then_one_line_of_facts() ->
     assert done.returncode == 0
 
 
-def test_an_account_named_by_the_environment_is_used_and_nothing_is_called_local(
+def test_chat_uses_the_account_of_the_environment_and_calls_nothing_local(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.reply(content="Rayleigh.\n", reasoning="Short waves.\n", cached_tokens=4)
@@ -192,7 +184,7 @@ def test_an_account_named_by_the_environment_is_used_and_nothing_is_called_local
     assert status == 0
 
 
-def test_an_answer_without_reasoning_stands_alone(
+def test_chat_prints_no_headings_without_reasoning(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.reply(content="Rayleigh.")
@@ -200,7 +192,7 @@ def test_an_answer_without_reasoning_stands_alone(
     assert capsys.readouterr().out == "Rayleigh.\n"
 
 
-def test_facts_that_did_not_come_are_left_out(
+def test_chat_omits_missing_metadata(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unsaid = dict.fromkeys(("cf-aig-log-id", "cf-aig-cache-status"))
@@ -209,7 +201,7 @@ def test_facts_that_did_not_come_are_left_out(
     assert capsys.readouterr() == ("Hi.\n", "some-model\n")
 
 
-def test_json_is_one_object_and_says_whether_the_gateway_is_local(
+def test_chat_json_is_one_object_and_says_whether_the_gateway_is_local(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.reply(content="Дифракция 😀", reasoning="Hm.")
@@ -237,7 +229,7 @@ def test_json_is_one_object_and_says_whether_the_gateway_is_local(
     assert err == ""
 
 
-def test_the_output_version_of_the_environment_does_not_disturb(
+def test_chat_works_with_the_output_version_of_the_environment(
     account: LocalGateway,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -248,7 +240,7 @@ def test_the_output_version_of_the_environment_does_not_disturb(
     assert capsys.readouterr().out == "[reasoning]\nHm.\n\n[answer]\nRayleigh.\n"
 
 
-def test_a_character_that_the_output_cannot_hold_does_not_end_the_answer(
+def test_chat_replaces_characters_that_the_output_cannot_encode(
     account: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = io.BytesIO()
@@ -258,17 +250,17 @@ def test_a_character_that_the_output_cannot_hold_does_not_end_the_answer(
     assert written.getvalue() == b"na\\xefve\n"
 
 
-def test_on_a_terminal_reasoning_is_dimmed(account: LocalGateway) -> None:
+def test_terminal_shows_reasoning_dimmed(account: LocalGateway) -> None:
     account.reply(content="Rayleigh.", reasoning="Short waves.")
     assert on_a_terminal("chat", QUESTION) == (0, "\x1b[2mShort waves.\x1b[0m\n\nRayleigh.\n")
 
 
-def test_a_terminal_is_not_left_dimmed_when_the_answer_breaks_off(account: LocalGateway) -> None:
+def test_terminal_is_not_left_dimmed_when_the_stream_breaks(account: LocalGateway) -> None:
     account.fault(then="cut", after_chunks=3)
     assert on_a_terminal("chat", QUESTION) == (1, "\x1b[2mThe user\x1b[0m\n")
 
 
-def test_no_color_is_obeyed_on_a_terminal(
+def test_terminal_output_obeys_no_color(
     account: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -277,7 +269,7 @@ def test_no_color_is_obeyed_on_a_terminal(
     assert on_a_terminal("chat", QUESTION) == (0, expected)
 
 
-def test_an_answer_cannot_steer_the_terminal(account: LocalGateway) -> None:
+def test_terminal_control_characters_of_an_answer_are_escaped(account: LocalGateway) -> None:
     account.reply(content="a\x1b[31mb\r\n\tc\x9bd")
     status, shown = on_a_terminal("chat", QUESTION)
     assert (status, shown.expandtabs()) == (0, "a[31mb\n        cd\n")
@@ -291,7 +283,7 @@ def test_an_answer_cannot_steer_the_terminal(account: LocalGateway) -> None:
         ("compat", "deepseek/deepseek-v4-pro"),
     ],
 )
-def test_every_option_goes_over_the_wire(
+def test_chat_options_reach_the_wire(
     routing: Routing, model: str, gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = gw.environment(routing)
@@ -316,7 +308,7 @@ def test_every_option_goes_over_the_wire(
     }
 
 
-def test_a_dash_reads_the_question_from_standard_input(
+def test_chat_dash_reads_the_question_from_standard_input(
     account: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b"Why\xff is the\nsky blue?\n"), encoding="utf-8")
@@ -327,7 +319,7 @@ def test_a_dash_reads_the_question_from_standard_input(
     ]
 
 
-def test_an_argument_that_is_no_text_is_sent_with_replacement_characters(
+def test_chat_argument_that_is_not_unicode_is_sent_with_replacement_characters(
     account: LocalGateway,
 ) -> None:
     assert main(["chat", "Why\udcff?", "--system", "\udcfe"]) == 0
@@ -337,7 +329,7 @@ def test_an_argument_that_is_no_text_is_sent_with_replacement_characters(
     ]
 
 
-def test_an_empty_question_is_not_sent(
+def test_chat_does_not_send_an_empty_question(
     account: LocalGateway,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -348,7 +340,7 @@ def test_an_empty_question_is_not_sent(
     assert account.requests == []
 
 
-def test_an_upstream_stands_behind_the_local_gateway(
+def test_upstream_option_serves_behind_the_local_gateway(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -362,12 +354,12 @@ def test_an_upstream_stands_behind_the_local_gateway(
     assert err.startswith("deepseek-v4-pro (local gateway, upstream model) | tokens: ")
 
 
-def test_json_of_the_local_gateway_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_chat_json_says_that_the_gateway_is_local(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["chat", QUESTION, "--local", "--json", "--routing", "unified"]) == 0
     assert json.loads(capsys.readouterr().out)["local_gateway"] is True
 
 
-def test_an_upstream_without_the_local_gateway_is_refused(
+def test_upstream_option_without_the_local_gateway_is_rejected(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["chat", QUESTION, "--upstream", "http://127.0.0.1:9/v1"]) == 2
@@ -377,7 +369,7 @@ def test_an_upstream_without_the_local_gateway_is_refused(
     assert account.requests == []
 
 
-def test_without_the_extra_the_local_gateway_says_what_to_install(
+def test_missing_local_extra_names_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("langchain_cf_deepseek.local")]:
@@ -390,8 +382,8 @@ def test_without_the_extra_the_local_gateway_says_what_to_install(
     )
 
 
-def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> None:
-    done = run("chat", QUESTION, env={"PATH": os.environ["PATH"]})
+def test_missing_credentials_are_named_with_the_local_option() -> None:
+    done = run("chat", QUESTION)
     assert done.stderr == (
         "routing 'provider-native' needs a credential: set `api_key` (DEEPSEEK_API_KEY) to a "
         "DeepSeek key, or `gateway_token` (CF_AIG_TOKEN) to use a key stored in the gateway.\n"
@@ -402,7 +394,7 @@ def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["--effort", "big"], "`reasoning_effort` must be one of none, minimal, low, medium"),
         (["--effort", "low", "--thinking", "disabled"], "`thinking` is disabled, so "),
@@ -410,16 +402,16 @@ def test_without_credentials_it_says_what_is_missing_and_that_local_exists() -> 
         (["--model", ""], "`model`: String should have at least 1 character.\n"),
     ],
 )
-def test_a_setting_that_cannot_be_followed_is_named_without_decoration(
-    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+def test_invalid_setting_is_named_in_plain_text(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["chat", QUESTION, "--local", *arguments]) == 2
     out, err = capsys.readouterr()
-    assert err.startswith(complaint)
+    assert err.startswith(message)
     assert (out, err.count("\n")) == ("", 1)
 
 
-def test_an_error_is_one_paragraph_and_status_1(
+def test_error_prints_one_paragraph_and_exits_with_status_1(
     account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.fault(gateway_error(2009, 401, "Not\nauthorized"))
@@ -431,7 +423,7 @@ def test_an_error_is_one_paragraph_and_status_1(
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_text_that_came_before_an_error_stays(
+def test_error_keeps_the_text_printed_before_it(
     form: list[str], account: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     account.reply(content="One two three.")
@@ -444,10 +436,10 @@ def test_text_that_came_before_an_error_stays(
 
 
 @pytest.mark.usefixtures("_interruptible")
-def test_ctrl_c_ends_a_chat_with_status_130_and_keeps_what_came(account: LocalGateway) -> None:
+def test_ctrl_c_ends_a_chat_with_status_130_and_keeps_the_text(account: LocalGateway) -> None:
     account.reply(content="One two three.")
     account.fault(then="stall", after_chunks=3, seconds=SECONDS)
-    with started("chat", QUESTION) as process:
+    with start_command("chat", QUESTION) as process:
         assert process.stdout
         assert process.stdout.read(len("One two")) == "One two"
         process.send_signal(signal.SIGINT)
@@ -474,8 +466,10 @@ def test_ctrl_c_in_this_process_is_status_130(account: LocalGateway) -> None:
         signal.signal(signal.SIGINT, earlier)
 
 
-def test_a_pipe_closed_by_its_reader_ends_a_chat_quietly() -> None:
-    with started("chat", "--local", QUESTION) as process:
+def test_closed_pipe_ends_a_chat_silently(account: LocalGateway) -> None:
+    # The rest is sent after the pipe is closed.
+    account.fault(then="stall", after_chunks=2, seconds=2)
+    with start_command("chat", QUESTION) as process:
         assert process.stdout
         assert process.stderr
         assert process.stdout.readline() == "[reasoning]\n"
@@ -484,7 +478,7 @@ def test_a_pipe_closed_by_its_reader_ends_a_chat_quietly() -> None:
     assert process.returncode == 141
 
 
-def test_a_closed_pipe_in_this_process_is_status_141(
+def test_closed_pipe_in_this_process_is_status_141(
     account: LocalGateway,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -499,7 +493,7 @@ def test_a_closed_pipe_in_this_process_is_status_141(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_output_that_cannot_be_written_is_one_line_and_status_1(
+def test_unwritable_output_is_one_line_and_status_1(
     account: LocalGateway,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -517,10 +511,10 @@ def test_output_that_cannot_be_written_is_one_line_and_status_1(
 def test_serve_prints_variables_that_work_and_ends_with_status_0_on_ctrl_c(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with started("serve") as process:
+    with start_command("serve") as process:
         assert process.stdout
         lines = "".join(process.stdout.readline() for _ in range(8))
-        variables = exported(lines)
+        variables = parse_exports(lines)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         status = main(["chat", QUESTION])
@@ -568,14 +562,14 @@ def test_serve_takes_routing_upstream_and_port_and_ends_with_status_0_on_sigterm
     thread.join()
     assert status == 0
     assert signal.getsignal(signal.SIGTERM) is earlier
-    variables = exported("".join(printed))
+    variables = parse_exports("".join(printed))
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].startswith("http://127.0.0.1:")
     assert variables["CLOUDFLARE_AI_GATEWAY_BASE_URL"].endswith("/ai/v1")
     assert variables["CLOUDFLARE_API_TOKEN"] == "local-cloudflare-token"
     assert "which uses fake credentials: not for production." in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_one_line_and_status_1(
+def test_port_in_use_is_one_line_and_status_1(
     gw: LocalGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["serve", "--port", gw.url.rpartition(":")[2]]) == 1

@@ -1,9 +1,10 @@
-"""What is refused before sending is a `CFDeepSeekInvalidRequestError`, which nobody retries."""
+"""Invalid input raises a `CFDeepSeekInvalidRequestError` before sending, and is not retried."""
 
 import json
 import math
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import openai
@@ -12,7 +13,6 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ModelInvalidRequestError
-from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import ValidationError
 
@@ -30,7 +30,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"
 TOOL = {"type": "function", "function": {"name": "f"}}
 TOKEN = "cfut_0123456789abcdefghijklmnopqrstuvwxyz"
 
-REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "an image for a model without vision": (
         [HumanMessage([IMAGE])],
         {"model": "deepseek-v4-pro"},
@@ -100,7 +100,7 @@ REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
         {"model": "@cf/deepseek-ai/deepseek-v4-flash-0731"},
         "`model` '@cf/deepseek-ai/deepseek-v4-flash-0731' is not served on",
     ),
-    "an input that is no message": (5, {}, "Invalid input type <class 'int'>."),  # type: ignore[dict-item]
+    "an input that is no message": (5, {}, "Invalid input type <class 'int'>."),
     "a message of no known role": (
         [{"role": "critic", "content": "No."}],
         {},
@@ -111,7 +111,7 @@ REFUSED: dict[str, tuple[LanguageModelInput, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_sent_is_an_invalid_request_of_this_package(
+def test_invalid_input_raises_an_invalid_request_error_before_sending(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
     asked, parameters, expected = REFUSED[case]
@@ -130,24 +130,29 @@ def _without_schema(call: Callable[[], None]) -> None:
     """A function whose argument has no JSON schema."""
 
 
-def _without_hints(x: "Nowhere") -> None:  # type: ignore[name-defined] # noqa: F821
-    """A function whose hint leads nowhere."""
+def _with_unresolvable_hint(x: object) -> None:
+    """A function whose annotation names no type."""
 
 
-BINDINGS: dict[str, Callable[[ChatCloudflareDeepSeek], Any]] = {
-    "a number as a tool": lambda llm: llm.bind_tools([5]),  # type: ignore[list-item]
+_with_unresolvable_hint.__annotations__["x"] = "Nowhere"
+
+
+BINDINGS: dict[str, Callable[[Any], Any]] = {
+    "a number as a tool": lambda llm: llm.bind_tools([5]),
     "a dict that is no tool": lambda llm: llm.bind_tools([{"x": 1}]),
     "an argument without a schema": lambda llm: llm.bind_tools([_without_schema]),
-    "a hint that leads nowhere": lambda llm: llm.bind_tools([_without_hints]),
-    "no tools at all": lambda llm: llm.bind_tools(5),  # type: ignore[arg-type]
-    "a choice that is none": lambda llm: llm.bind_tools([TOOL], tool_choice=5),  # type: ignore[arg-type]
-    "a method that is none": lambda llm: llm.with_structured_output(TOOL, method="guess"),  # type: ignore[arg-type]
+    "a hint that leads nowhere": lambda llm: llm.bind_tools([_with_unresolvable_hint]),
+    "no tools at all": lambda llm: llm.bind_tools(5),
+    "a tool choice of the wrong type": lambda llm: llm.bind_tools([TOOL], tool_choice=5),
+    "an unknown method": lambda llm: llm.with_structured_output(TOOL, method="guess"),
     "no schema": lambda llm: llm.with_structured_output(None),
 }
 
 
 @pytest.mark.parametrize("case", BINDINGS)
-def test_what_cannot_be_bound_is_an_invalid_request_too(gw: LocalGateway, case: str) -> None:
+def test_invalid_tools_raise_an_invalid_request_error_when_bound(
+    gw: LocalGateway, case: str
+) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         BINDINGS[case](gw.chat_model())
     assert (caught.value.origin, caught.value.is_retryable) == ("client", False)
@@ -161,9 +166,7 @@ class _RetryState(BaseCallbackHandler):
 
 
 @pytest.mark.parametrize("case", ["an image", "an option of the gateway"])
-def test_an_agent_that_retries_asks_once_for_what_cannot_be_sent(
-    gw: LocalGateway, case: str
-) -> None:
+def test_invalid_requests_are_not_retried_by_an_agent(gw: LocalGateway, case: str) -> None:
     models: dict[str, tuple[Any, HumanMessage]] = {
         "an image": (gw.chat_model(model="deepseek-v4-pro"), HumanMessage([IMAGE])),
         "an option of the gateway": (
@@ -181,9 +184,10 @@ def test_an_agent_that_retries_asks_once_for_what_cannot_be_sent(
 
 MISPLACED: dict[str, Callable[[], Any]] = {
     **{
-        f"in {field}": lambda field=field, token=token: ChatCloudflareDeepSeek(  # type: ignore[misc]
+        f"in {field}": partial(
+            ChatCloudflareDeepSeek,
             **{"model": "deepseek-flash", "account_id": ACCOUNT, "gateway_id": "g", "api_key": "k"}
-            | {field: token}
+            | {field: token},
         )
         for field, token in {
             "account_id": TOKEN,
@@ -222,7 +226,7 @@ MISPLACED: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("case", MISPLACED)
-def test_a_token_pasted_into_a_wrong_field_shows_nowhere_in_the_error(case: str) -> None:
+def test_token_in_the_wrong_field_is_not_shown_by_the_error(case: str) -> None:
     with pytest.raises(ValidationError) as caught:
         MISPLACED[case]()
     error = caught.value

@@ -1,6 +1,8 @@
-"""A response is a valid completion or a typed error: cut, leaked, failed and empty ones."""
+"""A response is a valid completion or a typed error: truncated, leaked, failed and empty ones."""
 
 import json
+import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,14 +11,13 @@ from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.exceptions import ModelError
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_core.tracers.base import BaseTracer
-from langchain_core.tracers.schemas import Run
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.errors import ModelRefusalError
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
+from tests.callbacks import RunTracer
 from tests.conftest import PATHS, Ask
-from tests.streaming import USAGE, completion, event_stream, serve
+from tests.streaming import USAGE, completion, event_stream, serve, tool_call
 
 TOOLS = [
     {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
@@ -25,37 +26,25 @@ TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 BAR, DOUBLE, LOW = "\uff5c", "\u2016", "\u2581"
 
 
-@pytest.fixture(params=["stream", "astream"])
-def stream_path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def _error(gw: LocalGateway, path: str, **kwargs: Any) -> errors.CFDeepSeekError:
     with pytest.raises(errors.CFDeepSeekError) as caught:
         PATHS[path](gw.chat_model(max_retries=0), "json", **kwargs)
     return caught.value
 
 
-def _call(arguments: Any, name: Any = "get_weather", **fields: Any) -> dict[str, Any]:
-    call = {"id": "a", "type": "function", "function": {"name": name, "arguments": arguments}}
-    return call | fields
+_call = partial(tool_call, name="get_weather", id="a")
 
 
-# Cut by the limit.
+# Truncated by the limit.
 
 
 @pytest.mark.parametrize("arguments", ["", " ", "null", "{", '{"path": "/ho', "[]", "1"])
 @pytest.mark.parametrize("others", [[], [_call('{"city": "Paris"}', id="b")]])
-def test_a_call_cut_by_the_limit_is_an_error_that_keeps_what_was_paid_for(
+def test_tool_call_truncated_by_the_limit_is_an_error_with_usage_and_message(
     gw: LocalGateway, path: str, arguments: str, others: list[Any]
 ) -> None:
-    """DeepSeek writes a call without arguments as `{}`, so an empty text is a cut call."""
-    calls = [*others, _call(arguments, "wipe")]
+    """DeepSeek writes a call without arguments as `{}`, so an empty text is a truncated call."""
+    calls = [*others, _call(arguments, name="wipe")]
     serve(gw, path, completion("length", content="Wiping.", tool_calls=calls))
     error = _error(gw, path, tools=TOOLS)
     assert type(error) is errors.CFDeepSeekMaxTokensError
@@ -74,14 +63,14 @@ def test_a_call_cut_by_the_limit_is_an_error_that_keeps_what_was_paid_for(
     assert (cut["name"], cut["args"]) == ("wipe", arguments)
 
 
-def test_a_whole_call_at_the_limit_is_a_call(gw: LocalGateway, path: str) -> None:
+def test_tool_call_that_is_complete_at_the_limit_is_returned(gw: LocalGateway, path: str) -> None:
     serve(gw, path, completion("length", tool_calls=[_call("{}")]))
     (call,) = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).tool_calls
     assert call["args"] == {}
 
 
 @pytest.mark.parametrize("limit", [14, 18, 22])
-def test_an_agent_does_not_run_a_tool_whose_call_was_cut(gw: LocalGateway, limit: int) -> None:
+def test_tool_call_that_is_truncated_is_not_run_by_an_agent(gw: LocalGateway, limit: int) -> None:
     ran = []
 
     def wipe(path: str = "/") -> str:
@@ -99,20 +88,9 @@ def test_an_agent_does_not_run_a_tool_whose_call_was_cut(gw: LocalGateway, limit
     assert len(gw.requests) == 1
 
 
-class _Tracer(BaseTracer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.runs: list[Run] = []
-
-    def _persist_run(self, run: Run) -> None:
-        self.runs.append(run)
-
-
-def test_tokens_of_a_failed_response_are_counted_and_traced_once(
-    gw: LocalGateway, path: str
-) -> None:
+def test_usage_of_a_failed_response_is_counted_and_traced_once(gw: LocalGateway, path: str) -> None:
     serve(gw, path, completion("length", tool_calls=[_call("")]))
-    tracer = _Tracer()
+    tracer = RunTracer()
     with (
         get_usage_metadata_callback() as counted,
         pytest.raises(errors.CFDeepSeekMaxTokensError),
@@ -130,7 +108,7 @@ def test_tokens_of_a_failed_response_are_counted_and_traced_once(
     assert traced["usage_metadata"] == TOKENS
 
 
-def test_tokens_are_counted_once_where_a_stream_falls_back_to_invoke(gw: LocalGateway) -> None:
+def test_usage_is_counted_once_where_a_stream_falls_back_to_invoke(gw: LocalGateway) -> None:
     gw.fault(body=completion("length", tool_calls=[_call("")]))
     llm = gw.chat_model(disable_streaming=True)
     with get_usage_metadata_callback() as counted, pytest.raises(errors.CFDeepSeekMaxTokensError):
@@ -142,7 +120,7 @@ JSON_MODE = {"response_format": {"type": "json_object"}}
 
 
 @pytest.mark.parametrize("text", ["", "  ", '{"a": [1, 2', '{"amount": 125', "```json\n{", "["])
-def test_json_cut_by_the_limit_is_an_error(gw: LocalGateway, path: str, text: str) -> None:
+def test_json_truncated_by_the_limit_is_an_error(gw: LocalGateway, path: str, text: str) -> None:
     serve(gw, path, completion("length", content=text, reasoning_content="Think."))
     error = _error(gw, path, **JSON_MODE)
     assert type(error) is errors.CFDeepSeekMaxTokensError
@@ -152,7 +130,7 @@ def test_json_cut_by_the_limit_is_an_error(gw: LocalGateway, path: str, text: st
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, 2', "```json\n{\n```", '{"a": 1,}', '{"a": nil}'])
-def test_half_json_with_finish_stop_is_not_completed_by_guess(
+def test_json_that_is_incomplete_with_finish_stop_is_not_repaired(
     gw: LocalGateway, path: str, text: str
 ) -> None:
     serve(gw, path, completion(content=text))
@@ -167,14 +145,14 @@ def test_half_json_with_finish_stop_is_not_completed_by_guess(
     ['{"a": 1}', ' [1]\n\n  {"b": ', '{"a": "line\nbreak"}', '```json\n{"a": 1}\n```', "null", "5"],
 )
 @pytest.mark.parametrize("finish", ["stop", "length"])
-def test_whole_json_is_an_answer_whatever_stands_behind_it(
+def test_json_that_is_complete_is_returned_whatever_follows_it(
     gw: LocalGateway, path: str, text: str, finish: str
 ) -> None:
     serve(gw, path, completion(finish, content=text))
     assert PATHS[path](gw.chat_model(), "json", **JSON_MODE).content == text
 
 
-def test_nothing_but_reasoning_before_the_limit_is_no_final_answer_of_an_agent(
+def test_reasoning_truncated_by_the_limit_is_no_final_answer_of_an_agent(
     gw: LocalGateway, path: str
 ) -> None:
     serve(gw, path, completion("length", reasoning_content="Let me"))
@@ -183,7 +161,9 @@ def test_nothing_but_reasoning_before_the_limit_is_no_final_answer_of_an_agent(
     assert PATHS[path](gw.chat_model(), "Hi").content == ""
 
 
-def test_text_cut_by_the_limit_is_an_answer_that_says_so(gw: LocalGateway, path: str) -> None:
+def test_text_truncated_by_the_limit_is_returned_with_its_finish_reason(
+    gw: LocalGateway, path: str
+) -> None:
     serve(gw, path, completion("length", content="Once upon"))
     message = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS)
     assert message.content == "Once upon"
@@ -195,7 +175,7 @@ def test_text_cut_by_the_limit_is_an_answer_that_says_so(gw: LocalGateway, path:
     ("finish", "kind"),
     [("stop", errors.CFDeepSeekAPIError), ("length", errors.CFDeepSeekMaxTokensError)],
 )
-def test_a_forced_call_that_is_answered_in_text_is_an_error_with_the_text(
+def test_forced_tool_call_answered_in_text_is_an_error_with_the_text(
     gw: LocalGateway, path: str, choice: str, finish: str, kind: type[Exception]
 ) -> None:
     serve(gw, path, completion(finish, content="I would rather not."))
@@ -204,7 +184,7 @@ def test_a_forced_call_that_is_answered_in_text_is_an_error_with_the_text(
     assert error.partial == "I would rather not."
 
 
-# Calls that leak as text.
+# Tool calls that leak as text.
 
 INVOKE = f'<{BAR}DSML{BAR}invoke name="get_weather">\n'
 LEAKS = {
@@ -270,7 +250,7 @@ def _message(place: str, spelling: str) -> dict[str, Any]:
 @pytest.mark.parametrize("spelling", LEAKS)
 @pytest.mark.parametrize("place", ["content", "reasoning_content"])
 @pytest.mark.parametrize("finish", ["stop", "tool_calls"])
-def test_a_call_that_leaks_as_text_is_a_retryable_error(
+def test_leaked_tool_call_markup_is_a_retryable_error(
     gw: LocalGateway, path: str, spelling: str, place: str, finish: str
 ) -> None:
     """https://github.com/vllm-project/vllm/issues/45603"""
@@ -282,7 +262,7 @@ def test_a_call_that_leaks_as_text_is_a_retryable_error(
     assert error.usage_metadata == TOKENS
 
 
-def test_a_leaked_call_is_seen_without_tools_where_earlier_turns_called(
+def test_leaked_tool_call_markup_is_found_without_tools_after_earlier_tool_calls(
     gw: LocalGateway, path: str
 ) -> None:
     call = {"name": "get_weather", "args": {}, "id": "a", "type": "tool_call"}
@@ -321,7 +301,7 @@ EXPLANATIONS = {
 
 
 @pytest.mark.parametrize("place", EXPLANATIONS)
-def test_an_answer_that_explains_the_markup_is_an_answer(
+def test_text_that_explains_tool_call_markup_is_returned(
     gw: LocalGateway, path: str, place: str
 ) -> None:
     serve(gw, path, completion(content=EXPLANATIONS[place]))
@@ -329,7 +309,7 @@ def test_an_answer_that_explains_the_markup_is_an_answer(
 
 
 @pytest.mark.parametrize("spelling", LEAKS)
-def test_whole_calls_beside_a_remnant_of_markup_are_calls(
+def test_tool_calls_next_to_leftover_markup_are_returned(
     gw: LocalGateway, path: str, spelling: str
 ) -> None:
     calls = [_call('{"city": "Paris"}')]
@@ -338,7 +318,9 @@ def test_whole_calls_beside_a_remnant_of_markup_are_calls(
     assert [call["args"] for call in message.tool_calls] == [{"city": "Paris"}]
 
 
-def test_a_broken_call_beside_a_remnant_is_told_as_what_it_is(gw: LocalGateway, path: str) -> None:
+def test_malformed_tool_call_next_to_leftover_markup_is_reported_as_malformed(
+    gw: LocalGateway, path: str
+) -> None:
     calls = [_call('{"city": ')]
     serve(gw, path, completion("tool_calls", content=LEAKS["V3.2"], tool_calls=calls))
     error = _error(gw, path, tools=TOOLS)
@@ -351,7 +333,7 @@ def test_a_broken_call_beside_a_remnant_is_told_as_what_it_is(gw: LocalGateway, 
 @pytest.mark.parametrize(
     "finish", ["error", "network_error", "repetition_truncation", "STOP", "eos", "next_year"]
 )
-def test_a_finish_reason_that_deepseek_does_not_document_is_an_error(
+def test_finish_reason_that_is_undocumented_is_an_error(
     gw: LocalGateway, path: str, finish: str
 ) -> None:
     serve(gw, path, completion(finish, content="Half a"))
@@ -364,7 +346,7 @@ def test_a_finish_reason_that_deepseek_does_not_document_is_an_error(
 
 
 @pytest.mark.parametrize("finish", ["error", "stop", None])
-def test_a_failure_on_a_choice_is_an_error_in_its_words(
+def test_error_on_a_choice_is_raised_with_its_message(
     gw: LocalGateway, path: str, finish: str | None
 ) -> None:
     """https://github.com/genkit-ai/genkit/issues/6259"""
@@ -379,7 +361,7 @@ def test_a_failure_on_a_choice_is_an_error_in_its_words(
     assert error.partial == "Half a"
 
 
-def test_a_refusal_is_the_refusal_error_of_langchain_too(gw: LocalGateway, path: str) -> None:
+def test_refusal_raises_langchains_refusal_error_too(gw: LocalGateway, path: str) -> None:
     serve(gw, path, completion("content_filter", content="I was about to"))
     error = _error(gw, path)
     assert type(error) is errors.CFDeepSeekContentBlockedError
@@ -391,8 +373,10 @@ def test_a_refusal_is_the_refusal_error_of_langchain_too(gw: LocalGateway, path:
     assert error.raw_message.content == error.partial == "I was about to"
 
 
-def test_a_cut_is_not_overruled_by_a_later_finish(gw: LocalGateway, stream_path: str) -> None:
-    calls = [{"index": 0, **_call("", "wipe")}]
+def test_truncation_is_not_overridden_by_a_later_finish_reason(
+    gw: LocalGateway, stream_path: str
+) -> None:
+    calls = [{"index": 0, **_call("", name="wipe")}]
     gw.fault(
         **event_stream(
             {"choices": [{"delta": {"tool_calls": calls}, "finish_reason": "length"}]},
@@ -402,7 +386,7 @@ def test_a_cut_is_not_overruled_by_a_later_finish(gw: LocalGateway, stream_path:
     assert type(_error(gw, stream_path)) is errors.CFDeepSeekMaxTokensError
 
 
-def test_a_refusal_in_the_place_of_text_is_a_refusal(gw: LocalGateway, path: str) -> None:
+def test_refusal_field_raises_the_refusal_error(gw: LocalGateway, path: str) -> None:
     serve(gw, path, completion(content=None, refusal="I cannot help with that."))
     error = _error(gw, path, tools=TOOLS, tool_choice="any")
     assert type(error) is errors.CFDeepSeekContentBlockedError
@@ -411,18 +395,18 @@ def test_a_refusal_in_the_place_of_text_is_a_refusal(gw: LocalGateway, path: str
 
 
 @pytest.mark.parametrize("fields", [{}, {"message": None}, {"message": None, "delta": None}])
-def test_a_choice_without_a_message_is_an_error(gw: LocalGateway, fields: dict[str, Any]) -> None:
+def test_choice_without_a_message_is_an_error(gw: LocalGateway, fields: dict[str, Any]) -> None:
     gw.fault(body={"choices": [{"index": 0, "finish_reason": "stop", **fields}], "usage": USAGE})
     assert "not of the shape" in str(_error(gw, "invoke"))
 
 
-def test_the_text_of_a_text_completion_is_text(gw: LocalGateway, path: str) -> None:
+def test_text_of_a_text_completion_is_returned(gw: LocalGateway, path: str) -> None:
     choice = {"index": 0, "text": "Hello", "finish_reason": "stop"}
     gw.fault(body={"choices": [choice], "usage": USAGE})
     assert PATHS[path](gw.chat_model(), "Hi").content == "Hello"
 
 
-def test_a_failing_finish_is_not_overruled_by_a_later_one(gw: LocalGateway) -> None:
+def test_failure_finish_reason_is_not_overridden_by_a_later_one(gw: LocalGateway) -> None:
     last = {**completion("stop")["choices"][0], "delta": {}}
     gw.fault(
         **event_stream(
@@ -433,14 +417,14 @@ def test_a_failing_finish_is_not_overruled_by_a_later_one(gw: LocalGateway) -> N
     assert type(_error(gw, "stream")) is errors.CFDeepSeekContentBlockedError
 
 
-def test_reasoning_without_an_answer_is_a_message_without_text(gw: LocalGateway, path: str) -> None:
+def test_reasoning_without_text_is_a_message_without_text(gw: LocalGateway, path: str) -> None:
     serve(gw, path, completion(reasoning_content="Hm."))
     message = PATHS[path](gw.chat_model(), "Hi")
     assert (message.content, message.additional_kwargs) == ("", {"reasoning_content": "Hm."})
 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_a_broken_stream_keeps_the_message_as_far_as_it_came(gw: LocalGateway, path: str) -> None:
+def test_broken_stream_keeps_the_message_received_so_far(gw: LocalGateway, path: str) -> None:
     deltas = [
         {"delta": {"reasoning_content": "Paris."}},
         {"delta": {"tool_calls": [{"index": 0, **_call('{"city": "Par')}]}},
@@ -454,9 +438,7 @@ def test_a_broken_stream_keeps_the_message_as_far_as_it_came(gw: LocalGateway, p
     assert json.loads(json.dumps(error.raw_message.response_metadata["cloudflare_gateway"]))
 
 
-def test_an_error_with_its_message_survives_pickling(gw: LocalGateway, ask: Ask) -> None:
-    import pickle  # noqa: PLC0415  # of this test alone
-
+def test_error_with_its_message_survives_pickling(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(body=completion("length", tool_calls=[_call("{")]))
     with pytest.raises(errors.CFDeepSeekMaxTokensError) as caught:
         ask(gw.chat_model(), "Hi", tools=TOOLS)

@@ -1,4 +1,4 @@
-"""What the docstrings say is so: their code runs, and prints what they show."""
+"""The code of the docstrings runs and prints what they show."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ import langchain_cf_deepseek
 from langchain_cf_deepseek import local
 from langchain_cf_deepseek.data.routings import VARIABLES
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import repeatable
+from tests.doctor.expected_output import repeatable
 from tests.pages import account, blocks, printed
 
 PACKAGE = Path(langchain_cf_deepseek.__file__).parent
@@ -34,21 +34,21 @@ DOCUMENTED = dict(_documented())
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
-def test_the_code_of_a_docstring_prints_what_the_docstring_shows(
+def test_docstring_code_prints_what_the_docstring_shows(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for variable, value in account(gw).items():
         monkeypatch.setenv(variable, value)
     names: dict[str, object] = {}
     if name.startswith("local/"):
-        # Among themselves they do without imports and a gateway of their own.
+        # The docstrings share their imports and gateway.
         names |= {public: getattr(local, public) for public in local.__all__} | {"gateway": gw}
     for block in blocks(DOCUMENTED[name], "python"):
         out = repeatable(printed(block, names, name))
         assert not block.shown or out == repeatable(block.shown)
 
 
-def test_the_docstrings_of_the_public_classes_have_code() -> None:
+def test_docstrings_of_the_public_classes_have_code() -> None:
     assert {
         "chat_models.py:ChatCloudflareDeepSeek",
         "gateway.py:GatewayOptions",
@@ -70,7 +70,7 @@ def _fields_from_the_environment() -> Iterator[tuple[str, str, str]]:
                 yield found[3] or VARIABLES[found[2]], found[1], ast.unparse(below)
 
 
-def test_each_field_that_is_read_from_the_environment_names_its_variable() -> None:
+def test_fields_read_from_the_environment_name_their_variable() -> None:
     fields = list(_fields_from_the_environment())
     assert {variable for variable, _, _ in fields} == {
         "CF_AIG_TOKEN",

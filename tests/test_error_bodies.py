@@ -1,4 +1,4 @@
-"""Error bodies of every shape and state are read alike, whole or as an event of a stream."""
+"""Error bodies of every shape are parsed alike, as a response or as an event of a stream."""
 
 import gzip
 import pickle
@@ -18,13 +18,13 @@ from langchain_cf_deepseek._http.library import http
 from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import FAILURES, Fault, LocalGateway
 from tests.conftest import PATHS, Ask
-from tests.fuzz.wire import RawServer
+from tests.fuzz.servers import RawServer
 
 _EDGE_TEXT = (
     "Error 1015: You are being rate limited. The owner of the domain limits the request rate."
 )
 
-# Body, and what it becomes: class, code, message; `None`: any.
+# Body, and the error it gives: class, code, message; `None`: any.
 SHAPES: dict[str, tuple[Any, str, Any, str | None]] = {
     "the gateway's": (
         {
@@ -148,7 +148,7 @@ def _summary(error: errors.CFDeepSeekError) -> tuple[str, Any, str]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_error_under_a_status_of_success_is_told_by_its_body(
+def test_error_with_a_success_status_is_recognised_by_its_body(
     gw: LocalGateway, ask: Ask, shape: str
 ) -> None:
     body, kind, code, message = SHAPES[shape]
@@ -161,7 +161,7 @@ def test_an_error_under_a_status_of_success_is_told_by_its_body(
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_an_error_after_a_first_chunk_is_the_same_error_and_keeps_the_text(
+def test_error_after_the_first_chunk_is_the_same_error_with_the_text(
     gw: LocalGateway, path: str, shape: str
 ) -> None:
     body, kind, code, message = SHAPES[shape]
@@ -198,7 +198,7 @@ def _streamed(*events: bytes) -> Fault:
     ],
 )
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_an_event_that_is_an_error_by_name_or_content_ends_the_stream(
+def test_error_event_ends_the_stream(
     gw: LocalGateway, path: str, event: bytes, message: str | None
 ) -> None:
     gw.fault(_streamed(CHUNK, event))
@@ -224,7 +224,7 @@ def test_an_event_that_is_an_error_by_name_or_content_ends_the_stream(
     ],
 )
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_an_event_without_choices_that_tells_of_no_error_is_passed_over(
+def test_event_without_choices_or_error_is_ignored(
     gw: LocalGateway, path: str, event: bytes
 ) -> None:
     gw.fault(_streamed(CHUNK, event, FINISH, event))
@@ -234,7 +234,7 @@ def test_an_event_without_choices_that_tells_of_no_error_is_passed_over(
 @pytest.mark.parametrize(
     "text", ["error code: 1010", "internal error", "rate limited", "da", "dates are out", "i"]
 )
-def test_a_text_that_begins_like_an_event_stream_is_a_text(
+def test_text_body_that_starts_like_an_event_stream_is_text(
     gw: LocalGateway, ask: Ask, text: str
 ) -> None:
     gw.fault(body=text)
@@ -246,7 +246,7 @@ def test_a_text_that_begins_like_an_event_stream_is_a_text(
     )
 
 
-def test_a_failure_of_a_choice_is_judged_by_its_own_number() -> None:
+def test_error_on_a_choice_is_classified_by_its_own_code() -> None:
     response = http.Response(200, request=http.Request("POST", "https://a.example.com"))
     choice = {"error": {"code": 502, "message": "upstream lost"}}
     assert _summary(error_from_response(response, body=choice)) == ("API", 502, "upstream lost")
@@ -265,7 +265,7 @@ def test_a_failure_of_a_choice_is_judged_by_its_own_number() -> None:
         ),
     ],
 )
-def test_an_error_inside_another_form_is_read(
+def test_error_nested_in_another_format_is_read(
     gw: LocalGateway, ask: Ask, body: Any, message: str
 ) -> None:
     gw.fault(status=502, body=body)
@@ -274,7 +274,7 @@ def test_an_error_inside_another_form_is_read(
     assert _summary(caught.value) == ("API", 502, message)
 
 
-def test_a_quota_that_is_used_up_is_not_asked_again(gw: LocalGateway, ask: Ask) -> None:
+def test_exhausted_quota_is_not_retried(gw: LocalGateway, ask: Ask) -> None:
     message = "You exceeded your current quota"
     gw.fault(status=429, body={"error": {"message": message, "code": "insufficient_quota"}})
     with pytest.raises(errors.CFDeepSeekInsufficientFundsError):
@@ -294,7 +294,7 @@ def test_a_quota_that_is_used_up_is_not_asked_again(gw: LocalGateway, ask: Ask) 
         Fault(body="<html><form action='https://x.cloudflareaccess.com/login'></form></html>"),
     ],
 )
-def test_access_is_named_in_whichever_form_it_refuses(
+def test_cloudflare_access_is_named_in_every_format_of_its_refusal(
     gw: LocalGateway, ask: Ask, fault: Fault
 ) -> None:
     gw.fault(fault)
@@ -305,7 +305,7 @@ def test_access_is_named_in_whichever_form_it_refuses(
     assert len(gw.requests) == 1
 
 
-def test_a_redirect_to_an_address_that_only_looks_like_access_is_a_redirect(
+def test_redirect_to_an_address_that_only_looks_like_access_is_a_redirect(
     gw: LocalGateway, ask: Ask
 ) -> None:
     gw.fault(status=302, headers={"location": "https://x.cloudflareaccess.com.example.org/"})
@@ -349,7 +349,7 @@ STATUSES: dict[int, type[errors.CFDeepSeekError]] = {
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("body", UNDECODABLE)
-def test_a_status_counts_whatever_becomes_of_its_body(
+def test_status_decides_even_if_the_body_cannot_be_read(
     gw: LocalGateway, ask: Ask, body: str, status: int
 ) -> None:
     content, headers, said = UNDECODABLE[body]
@@ -373,7 +373,7 @@ def test_a_status_counts_whatever_becomes_of_its_body(
 
 @pytest.mark.parametrize("headers", ["content-length: 500", "transfer-encoding: chunked"])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_refusal_whose_body_breaks_off_is_the_refusal(path: str, headers: str) -> None:
+def test_error_response_with_a_truncated_body_keeps_its_class(path: str, headers: str) -> None:
     body = "1f4\r\n" + PLAIN.decode() if "chunked" in headers else PLAIN.decode()
     with RawServer() as server:
         server.answer = (
@@ -385,7 +385,7 @@ def test_a_refusal_whose_body_breaks_off_is_the_refusal(path: str, headers: str)
 
 
 @pytest.mark.parametrize("body", ["broken gzip", "zstd", "brotli", "binary", "gzip on plain text"])
-def test_a_success_whose_body_cannot_be_decoded_is_an_error_without_binary(
+def test_undecodable_success_body_is_an_error_without_binary_text(
     gw: LocalGateway, ask: Ask, body: str
 ) -> None:
     content, headers, _ = UNDECODABLE[body]
@@ -404,7 +404,7 @@ def test_a_success_whose_body_cannot_be_decoded_is_an_error_without_binary(
     ],
 )
 @pytest.mark.parametrize("way", PATHS)
-def test_the_failing_side_follows_the_routing_and_not_the_address(
+def test_error_origin_follows_the_routing_and_not_the_address(
     way: str, routing: Routing, path: str, origin: str
 ) -> None:
     with RawServer() as server:
@@ -433,7 +433,7 @@ def test_the_failing_side_follows_the_routing_and_not_the_address(
     ],
 )
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_prompt_that_does_not_fit_is_told_in_many_words(
+def test_context_overflow_is_recognised_in_many_wordings(
     gw: LocalGateway, ask: Ask, status: int, message: str
 ) -> None:
     gw.fault(status=status, body={"error": {"message": message}})
@@ -449,7 +449,7 @@ def test_a_prompt_that_does_not_fit_is_told_in_many_words(
         Fault(status=400, body={"error": {"message": "max_tokens is too large: 9. At most 8."}}),
     ],
 )
-def test_a_request_that_is_too_large_otherwise_is_only_invalid(
+def test_request_that_is_too_large_otherwise_is_an_invalid_request(
     gw: LocalGateway, ask: Ask, fault: Fault
 ) -> None:
     gw.fault(fault)
@@ -467,7 +467,7 @@ def test_a_request_that_is_too_large_otherwise_is_only_invalid(
         (400, "Unknown model: x"),
     ],
 )
-def test_a_model_that_does_not_exist_is_told_in_many_words(
+def test_unknown_model_is_recognised_in_many_wordings(
     gw: LocalGateway, ask: Ask, status: int, message: str
 ) -> None:
     gw.fault(status=status, body={"error": {"message": message}})
@@ -476,7 +476,7 @@ def test_a_model_that_does_not_exist_is_told_in_many_words(
     assert "`model`" in caught.value.hint
 
 
-def test_what_the_edge_says_of_trying_again_is_followed(gw: LocalGateway, ask: Ask) -> None:
+def test_retryable_field_of_the_edge_is_obeyed(gw: LocalGateway, ask: Ask) -> None:
     body = {"title": "Error 1016", "error_code": 1016, "cloudflare_error": True, "retryable": False}
     gw.fault(status=530, body=body, times=None)
     with pytest.raises(errors.CFDeepSeekAPIError) as caught:
@@ -487,9 +487,7 @@ def test_what_the_edge_says_of_trying_again_is_followed(gw: LocalGateway, ask: A
     assert "DeepSeek" not in str(again)
 
 
-def test_the_wait_that_the_edge_asks_for_is_read_from_body_and_header(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_retry_after_of_the_edge_is_read_from_body_and_header(gw: LocalGateway, ask: Ask) -> None:
     body = {"title": "t", "error_code": 1015, "cloudflare_error": True, "retry_after": 0.02}
     for headers, seconds in (({}, 0.02), ({"retry-after": "0.01"}, 0.01)):
         gw.fault(status=429, body=body, headers=headers)
@@ -498,7 +496,7 @@ def test_the_wait_that_the_edge_asks_for_is_read_from_body_and_header(
         assert caught.value.retry_after == seconds
 
 
-def test_a_service_token_that_access_refuses_is_to_be_checked(gw: LocalGateway, ask: Ask) -> None:
+def test_rejected_service_token_of_access_is_named_in_the_hint(gw: LocalGateway, ask: Ask) -> None:
     gw.fail_next("access-service-token")
     token = {"CF-Access-Client-Id": "a.access", "CF-Access-Client-Secret": "secret-0123456789"}
     with pytest.raises(errors.CFDeepSeekPermissionDeniedError) as caught:
@@ -509,7 +507,7 @@ def test_a_service_token_that_access_refuses_is_to_be_checked(gw: LocalGateway, 
 
 @contextmanager
 def _untrusted_server() -> Iterator[tuple[int, list[Any]]]:
-    """A TLS server whose certificate nobody trusts: its port, and the connections it got."""
+    """Run a TLS server with an untrusted certificate; yield its port and its connections."""
     got: list[Any] = []
 
     class Server(HTTPServer):
@@ -534,7 +532,7 @@ def _untrusted_server() -> Iterator[tuple[int, list[Any]]]:
             thread.join()
 
 
-def test_a_certificate_that_is_not_trusted_names_the_variable_and_is_not_tried_again(
+def test_untrusted_certificate_names_the_variable_and_is_not_retried(
     gw: LocalGateway, ask: Ask
 ) -> None:
     with _untrusted_server() as (port, got):

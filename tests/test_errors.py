@@ -1,4 +1,4 @@
-"""Every failure that Cloudflare and DeepSeek document becomes the right class, with a way out."""
+"""Every failure that Cloudflare and DeepSeek document raises the right class, with a hint."""
 
 import copy
 import pickle
@@ -21,7 +21,7 @@ from langchain_cf_deepseek.local import (
 )
 from tests.conftest import PATHS, Ask
 
-# The three families each class belongs to: ours, the SDK's, LangChain's.
+# The classes of the SDK and of LangChain that each class belongs to.
 FAMILIES = {
     "Authentication": (openai.AuthenticationError, core.ModelAuthenticationError),
     "PermissionDenied": (openai.PermissionDeniedError, core.ModelPermissionDeniedError),
@@ -44,7 +44,7 @@ TOO_LONG = "context_length_exceeded"
 
 ACCESS = "`CF-Access-Client-Id` and `CF-Access-Client-Secret` in `default_headers`"
 
-# What each known failure becomes: class, origin, code, what the hint must name.
+# What each known failure raises: class, origin, code, what the hint must name.
 EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "gateway-unknown": ("InvalidRequest", "gateway", 2001, "CLOUDFLARE_GATEWAY_ID"),
     "provider-unknown": ("InvalidRequest", "gateway", 2008, "`model`"),
@@ -125,7 +125,7 @@ EXPECTED: dict[str, tuple[str, str, Any, str]] = {
     "access-page": ("Authentication", "cloudflare-edge", None, ACCESS),
 }
 
-# Beside those: DeepSeek's own, and answers that are none. Fault, and the same as above.
+# Further errors of DeepSeek, and responses that are no completion: fault, then as above.
 MORE: dict[str, tuple[Fault, str, str, Any, str]] = {
     "no such URI": (
         rest_error(7000, 400, "No route for that URI"),
@@ -229,12 +229,12 @@ MORE: dict[str, tuple[Fault, str, str, Any, str]] = {
 CASES = MORE | {name: (FAILURES[name].fault, *row) for name, row in EXPECTED.items()}
 
 
-def test_every_known_failure_has_its_row() -> None:
+def test_failure_table_has_a_row_for_every_known_failure() -> None:
     assert list(EXPECTED) == list(FAILURES)
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_failure_becomes_its_class(gw: LocalGateway, ask: Ask, case: str) -> None:
+def test_failure_raises_its_error_class(gw: LocalGateway, ask: Ask, case: str) -> None:
     fault, kind, origin, code, hint = CASES[case]
     gw.fault(fault)
     with pytest.raises(errors.CFDeepSeekError) as caught:
@@ -255,7 +255,7 @@ def test_each_failure_becomes_its_class(gw: LocalGateway, ask: Ask, case: str) -
         assert secret not in repr(list(error.request.headers.raw))
 
 
-def test_on_unified_routing_the_failing_side_is_cloudflares_api(gw: LocalGateway, ask: Ask) -> None:
+def test_origin_on_unified_routing_is_cloudflares_api(gw: LocalGateway, ask: Ask) -> None:
     with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
         ask(gw.chat_model(routing="unified", cloudflare_api_token="wrong"), "Hello")
     assert str(caught.value) == (
@@ -274,7 +274,7 @@ def test_on_unified_routing_the_failing_side_is_cloudflares_api(gw: LocalGateway
         ({"api_key": None}, "DEEPSEEK_API_KEY"),
     ],
 )
-def test_a_401_says_which_credential_failed(
+def test_status_401_names_the_credential_that_failed(
     gw: LocalGateway, ask: Ask, credentials: dict[str, Any], variable: str
 ) -> None:
     with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
@@ -282,7 +282,7 @@ def test_a_401_says_which_credential_failed(
     assert variable in caught.value.hint
 
 
-def test_a_rejected_key_of_the_gateways_own_is_told_apart_on_unified(
+def test_stored_key_that_is_rejected_is_distinguished_on_unified(
     gw: LocalGateway, ask: Ask
 ) -> None:
     gw.fault(gateway_error(2009, 401, "Provider rejected the credentials"))
@@ -306,7 +306,7 @@ def test_a_rejected_key_of_the_gateways_own_is_told_apart_on_unified(
     ],
 )
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_an_error_inside_a_stream_becomes_its_class_and_keeps_the_text(
+def test_error_inside_a_stream_raises_its_class_and_keeps_the_text(
     gw: LocalGateway, path: str, event: dict[str, Any], kind: str
 ) -> None:
     gw.reply(content="one two three four", reasoning="r")
@@ -319,7 +319,7 @@ def test_an_error_inside_a_stream_becomes_its_class_and_keeps_the_text(
     assert "log_id" in caught.value.gateway
 
 
-def test_a_credential_that_a_service_echoes_is_masked(gw: LocalGateway, ask: Ask) -> None:
+def test_credential_echoed_by_a_service_is_masked(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(deepseek_error(401, f"Your api key: {gw.api_key} is invalid"))
     with pytest.raises(errors.CFDeepSeekAuthenticationError) as caught:
         ask(gw.chat_model(), "Hello")
@@ -328,7 +328,7 @@ def test_a_credential_that_a_service_echoes_is_masked(gw: LocalGateway, ask: Ask
     assert gw.api_key not in repr(error.body) + error.response.text
 
 
-def test_retry_after_is_told(gw: LocalGateway, ask: Ask) -> None:
+def test_retry_after_is_an_attribute_of_the_error(gw: LocalGateway, ask: Ask) -> None:
     for value, seconds in (("7", 7.0), ("0.5", 0.5), ("soon", None)):
         gw.fault(status=429, headers={"retry-after": value}, body={"error": {"message": "m"}})
         with pytest.raises(errors.CFDeepSeekRateLimitError) as caught:
@@ -336,7 +336,7 @@ def test_retry_after_is_told(gw: LocalGateway, ask: Ask) -> None:
         assert caught.value.retry_after == seconds
 
 
-def test_retry_after_may_be_a_date(gw: LocalGateway) -> None:
+def test_retry_after_can_be_a_date(gw: LocalGateway) -> None:
     date = "Fri, 31 Dec 2100 23:59:59 GMT"
     gw.fault(status=503, headers={"retry-after": date})
     with pytest.raises(errors.CFDeepSeekAPIError) as caught:
@@ -352,16 +352,14 @@ def test_retry_after_may_be_a_date(gw: LocalGateway) -> None:
         deepseek_error(503, "Service is too busy."),
     ],
 )
-def test_what_may_pass_is_tried_again(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
+def test_transient_failures_are_retried(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
     gw.fault(fault)
     assert ask(gw.chat_model(), "Hello").content
     assert len(gw.requests) == 2
 
 
 @pytest.mark.parametrize("path", ["invoke", "ainvoke"])
-def test_a_whole_answer_that_breaks_on_its_way_is_asked_for_again(
-    gw: LocalGateway, path: str
-) -> None:
+def test_response_body_that_breaks_off_is_requested_again(gw: LocalGateway, path: str) -> None:
     gw.fault(then="reset")
     assert PATHS[path](gw.chat_model(), "Hello").content
     assert len(gw.requests) == 2
@@ -378,14 +376,14 @@ def test_a_whole_answer_that_breaks_on_its_way_is_asked_for_again(
         deepseek_error(400, "Invalid temperature value"),
     ],
 )
-def test_what_cannot_pass_is_not_tried_again(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
+def test_permanent_failures_are_not_retried(gw: LocalGateway, ask: Ask, fault: Fault) -> None:
     gw.fault(fault)
     with pytest.raises(errors.CFDeepSeekError):
         ask(gw.chat_model(), "Hello")
     assert len(gw.requests) == 1
 
 
-def test_attempts_left_to_the_gateway_are_not_multiplied(gw: LocalGateway, ask: Ask) -> None:
+def test_retries_left_to_the_gateway_are_not_multiplied(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(status=503, times=3)
     with pytest.raises(errors.CFDeepSeekAPIError):
         ask(gw.chat_model(gateway={"max_attempts": 3}), "Hello")
@@ -393,7 +391,7 @@ def test_attempts_left_to_the_gateway_are_not_multiplied(gw: LocalGateway, ask: 
     assert gw.requests[0].headers["cf-aig-max-attempts"] == "3"
 
 
-def test_a_host_that_cannot_be_reached_is_a_connection_error(ask: Ask) -> None:
+def test_unreachable_host_is_a_connection_error(ask: Ask) -> None:
     with LocalGateway() as gone:
         llm = gone.chat_model(max_retries=0)
     with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
@@ -406,7 +404,7 @@ def test_a_host_that_cannot_be_reached_is_a_connection_error(ask: Ask) -> None:
     assert str(error).startswith("The connection: 127.0.0.1 could not be reached:")
 
 
-def test_an_answer_that_does_not_begin_in_time_is_a_timeout(gw: LocalGateway, ask: Ask) -> None:
+def test_response_that_does_not_start_in_time_is_a_timeout(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(delay=5)
     with pytest.raises(errors.CFDeepSeekTimeoutError) as caught:
         ask(gw.chat_model(max_retries=0, timeout=(2, 0.2)), "Hello")
@@ -426,7 +424,7 @@ def test_errors_survive_pickling_and_copying(gw: LocalGateway) -> None:
         assert other.response.status_code == 401
 
 
-def test_fallbacks_and_retries_of_langchain_know_the_errors(gw: LocalGateway) -> None:
+def test_fallbacks_and_retries_of_langchain_recognise_the_errors(gw: LocalGateway) -> None:
     gw.fault(gateway_error(2009, 401, "Unauthorized"))
     other = gw.chat_model(routing="unified")
     answer = gw.chat_model().with_fallbacks(

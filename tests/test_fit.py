@@ -1,4 +1,4 @@
-"""The model in LangChain's own machinery: configuration, tracing, graphs, middleware."""
+"""The model in LangChain's configuration, tracing, graphs and middleware."""
 
 import asyncio
 import json
@@ -28,18 +28,14 @@ from langsmith import Client
 from langchain_cf_deepseek import CFDeepSeekAPIError, ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
+from tests.tools import get_weather
 
 QUESTION = "What is the weather in Paris? Use the tool."
 AT_ONCE = 3
 
 
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
-
-
 class _Started(BaseCallbackHandler):
-    """Keeps what is told of the start of a run."""
+    """Records the arguments of the start of a run."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -49,7 +45,7 @@ class _Started(BaseCallbackHandler):
         self.runs.append({"name": told["name"], "tags": told["tags"], "metadata": own})
 
 
-def test_tags_metadata_and_name_of_a_run_are_for_callbacks_and_never_leave(
+def test_run_tags_metadata_and_name_reach_callbacks_and_are_never_sent(
     gw: LocalGateway, ask: Ask
 ) -> None:
     started = _Started()
@@ -74,7 +70,7 @@ def test_tags_metadata_and_name_of_a_run_are_for_callbacks_and_never_leave(
 
 
 class _Meeting(BaseCallbackHandler):
-    """Lets runs go on only when `AT_ONCE` of them are under way, and counts them."""
+    """Holds runs until `AT_ONCE` of them have started, and counts them."""
 
     def __init__(self) -> None:
         self._all_here = threading.Barrier(AT_ONCE, timeout=10)
@@ -102,7 +98,7 @@ def _abatch(llm: ChatCloudflareDeepSeek, asked: list[Any], config: RunnableConfi
 
 
 @pytest.mark.parametrize("batch", [_batch, _abatch])
-def test_a_batch_has_as_many_requests_under_way_as_max_concurrency_says(
+def test_batch_has_at_most_max_concurrency_requests_in_flight(
     gw: LocalGateway, batch: Callable[..., list[AIMessage]]
 ) -> None:
     meeting = _Meeting()
@@ -112,7 +108,7 @@ def test_a_batch_has_as_many_requests_under_way_as_max_concurrency_says(
     assert meeting.most == AT_ONCE
 
 
-def test_a_batch_returns_typed_errors_in_the_place_of_answers_when_told_so(
+def test_batch_returns_typed_errors_with_return_exceptions(
     gw: LocalGateway,
 ) -> None:
     gw.fail_next("spend-limit")
@@ -123,7 +119,7 @@ def test_a_batch_returns_typed_errors_in_the_place_of_answers_when_told_so(
 
 
 class _LangSmith(ThreadingHTTPServer):
-    """Takes what a tracer sends, as LangSmith would."""
+    """Receives the runs that a tracer sends to LangSmith."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _LangSmithHandler)
@@ -145,7 +141,7 @@ class _LangSmithHandler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -158,7 +154,7 @@ def langsmith() -> Iterator[_LangSmith]:
         serving.join()
 
 
-def test_langsmith_is_sent_provider_model_usage_and_facts_and_no_credential(
+def test_langsmith_receives_provider_model_usage_and_metadata_and_no_credential(
     gw: LocalGateway, ask: Ask, langsmith: _LangSmith
 ) -> None:
     client = Client(
@@ -212,9 +208,7 @@ def _astreamed(graph: Any, asked: Any, modes: list[str]) -> list[Any]:
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["stream", "astream"])
-def test_each_way_to_stream_a_graph_gives_the_same_message(
-    gw: LocalGateway, is_async: bool
-) -> None:
+def test_graph_stream_modes_give_the_same_message(gw: LocalGateway, is_async: bool) -> None:
     gw.reply(content="Rayleigh scattering.", reasoning="Short waves.")
     stream = _astreamed if is_async else _streamed
     parts = stream(
@@ -237,7 +231,7 @@ def test_each_way_to_stream_a_graph_gives_the_same_message(
     assert [kind for kind, _ in groupby(kinds)] == ["reasoning", "text"]
 
 
-def test_a_graph_keeps_a_conversation_and_sends_its_reasoning_back(gw: LocalGateway) -> None:
+def test_graph_keeps_a_conversation_and_sends_its_reasoning_back(gw: LocalGateway) -> None:
     graph = _graph(gw.chat_model(), is_async=False, saver=InMemorySaver())
     config: RunnableConfig = {"configurable": {"thread_id": "1"}}
     gw.reply(content="Rayleigh scattering.", reasoning="Short waves.")
@@ -255,7 +249,7 @@ def test_a_graph_keeps_a_conversation_and_sends_its_reasoning_back(gw: LocalGate
     ]
 
 
-def test_a_limit_of_model_calls_counts_those_of_the_agent_and_not_the_attempts_of_one(
+def test_model_call_limit_counts_calls_of_the_agent_and_not_retries(
     gw: LocalGateway,
 ) -> None:
     agents: list[Any] = [
@@ -276,7 +270,7 @@ def test_a_limit_of_model_calls_counts_those_of_the_agent_and_not_the_attempts_o
 
 
 @pytest.mark.parametrize(("above", "requests"), [(0, 2), (1, 1)])
-def test_summarization_counts_with_the_models_own_counter(
+def test_summarization_middleware_uses_the_models_token_counter(
     gw: LocalGateway, above: int, requests: int
 ) -> None:
     llm = gw.chat_model()
@@ -297,7 +291,7 @@ def test_summarization_counts_with_the_models_own_counter(
     assert len(gw.requests) == requests
 
 
-def test_attempts_are_those_of_gateway_times_client_times_middleware(gw: LocalGateway) -> None:
+def test_attempts_of_gateway_client_and_middleware_multiply(gw: LocalGateway) -> None:
     gw.fail_next("deepseek-busy", times=None)
     agent: Any = create_agent(
         gw.chat_model(gateway={"max_attempts": 2, "retry_delay_ms": 1}, max_retries=1),
@@ -308,7 +302,7 @@ def test_attempts_are_those_of_gateway_times_client_times_middleware(gw: LocalGa
     assert (len(gw.requests), gw.upstream_calls) == (2 * 2, 2 * 2 * 2)
 
 
-def test_a_chain_takes_model_thinking_and_gateway_options_from_the_config_of_a_call(
+def test_chain_reads_model_thinking_and_gateway_options_from_the_config_of_a_call(
     gw: LocalGateway, ask: Ask
 ) -> None:
     chain: Any = ChatPromptTemplate(
@@ -338,7 +332,7 @@ def test_a_chain_takes_model_thinking_and_gateway_options_from_the_config_of_a_c
     ]
 
 
-def test_a_chain_takes_one_of_several_models_from_the_config_of_a_call(
+def test_chain_chooses_one_of_several_models_by_the_config_of_a_call(
     gw: LocalGateway, ask: Ask
 ) -> None:
     llm: Any = gw.chat_model().configurable_alternatives(

@@ -1,4 +1,4 @@
-"""What the gateway is asked to do goes out whole, is checked before sending, and is answered."""
+"""Gateway options are checked and sent as headers, and gateway metadata is read back."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from langchain_cf_deepseek.gateway import parse_gateway_headers
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import Ask
 
-# Each option: a value, the header that says it, and the text of that header.
+# Each option: a value, its header, and the text of that header.
 OPTIONS: dict[str, tuple[Any, str, str]] = {
     "skip_cache": (True, "cf-aig-skip-cache", "true"),
     "cache_ttl": (3600, "cf-aig-cache-ttl", "3600"),
@@ -67,8 +67,8 @@ EVERY_OPTION = {option: value for option, (value, _, _) in OPTIONS.items()}
 EVERY_HEADER = {header: text for _, header, text in OPTIONS.values()}
 
 
-def _sent(gw: LocalGateway) -> list[dict[str, str]]:
-    """What each request asked of the gateway."""
+def _option_headers(gw: LocalGateway) -> list[dict[str, str]]:
+    """Return the option headers of each request."""
     return [
         {
             name: text
@@ -79,7 +79,7 @@ def _sent(gw: LocalGateway) -> list[dict[str, str]]:
     ]
 
 
-def _facts(message: AIMessage) -> dict[str, Any]:
+def _gateway_metadata(message: AIMessage) -> dict[str, Any]:
     facts: dict[str, Any] = message.response_metadata["cloudflare_gateway"]
     return facts
 
@@ -89,7 +89,7 @@ def _configured(gw: LocalGateway, options: Any) -> tuple[Runnable[Any, Any], dic
     return configurable.with_config(configurable={"gateway": options}), {}
 
 
-# Each way to give options: who is asked, with which arguments of the call.
+# Each way to give options: the runnable, and the arguments of the call.
 Way = Callable[[LocalGateway, dict[str, Any]], tuple[Any, dict[str, Any]]]
 WAYS: dict[str, Way] = {
     "construction": lambda gw, options: (gw.chat_model(gateway=options), {}),
@@ -115,37 +115,33 @@ WAYS: dict[str, Way] = {
 }
 
 
-def test_the_table_of_this_file_knows_every_option() -> None:
+def test_option_table_of_this_file_has_every_option() -> None:
     assert list(OPTIONS) == list(GatewayOptions.model_fields)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_every_option_reaches_the_wire_whichever_way_it_is_given(
-    gw: LocalGateway, ask: Ask, way: str
-) -> None:
+def test_option_reaches_the_wire_however_it_is_given(gw: LocalGateway, ask: Ask, way: str) -> None:
     llm, call = WAYS[way](gw, EVERY_OPTION)
     ask(llm, "Hello", **call)
-    assert _sent(gw) == [EVERY_HEADER]
+    assert _option_headers(gw) == [EVERY_HEADER]
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_one_option_is_one_header(option: str) -> None:
+def test_option_is_sent_as_one_header(option: str) -> None:
     value, header, text = OPTIONS[option]
     assert GatewayOptions(**{option: value}).headers == {header: text}
 
 
-def test_no_option_is_no_header(gw: LocalGateway, ask: Ask) -> None:
+def test_without_options_no_option_header_is_sent(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(), "Hello")
     ask(gw.chat_model(gateway=None), "Hello", gateway=None)
     ask(gw.chat_model(gateway={}).with_gateway(), "Hello", gateway={})
     ask(gw.chat_model(gateway=dict.fromkeys(OPTIONS)), "Hello", gateway=GatewayOptions())
-    assert _sent(gw) == [{}] * 4
+    assert _option_headers(gw) == [{}] * 4
 
 
 @pytest.mark.parametrize("path", ["batch", "abatch", "batch_as_completed", "abatch_as_completed"])
-def test_every_option_reaches_the_wire_with_every_request_of_a_batch(
-    gw: LocalGateway, path: str
-) -> None:
+def test_option_reaches_the_wire_with_every_request_of_a_batch(gw: LocalGateway, path: str) -> None:
     llm = gw.chat_model(gateway={"event_id": "beaten by the call"})
     questions = ["one", "two", "three"]
 
@@ -161,10 +157,10 @@ def test_every_option_reaches_the_wire_with_every_request_of_a_batch(
         list(llm.batch_as_completed(questions, gateway=EVERY_OPTION))
     else:
         asyncio.run(all_as_completed())
-    assert _sent(gw) == [EVERY_HEADER] * 3
+    assert _option_headers(gw) == [EVERY_HEADER] * 3
 
 
-def test_a_call_beats_a_copy_which_beats_the_model_and_metadata_is_merged_key_by_key(
+def test_options_of_a_call_override_a_copy_and_the_model_and_metadata_is_merged(
     gw: LocalGateway, ask: Ask
 ) -> None:
     model = gw.chat_model(
@@ -181,7 +177,7 @@ def test_a_call_beats_a_copy_which_beats_the_model_and_metadata_is_merged_key_by
     ask(copy, "Hello", gateway={"event_id": "call", "metadata": {"run": 2}})
     ask(copy, "Hello")
     ask(model, "Hello")
-    assert _sent(gw) == [
+    assert _option_headers(gw) == [
         {
             "cf-aig-cache-ttl": "60",
             "cf-aig-cache-key": "copy",
@@ -203,38 +199,40 @@ def test_a_call_beats_a_copy_which_beats_the_model_and_metadata_is_merged_key_by
     ]
 
 
-def test_merging_metadata_without_entries_changes_nothing(gw: LocalGateway, ask: Ask) -> None:
+def test_metadata_without_entries_merges_to_no_change(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"metadata": {"team": "search"}}), "Hello", gateway={"metadata": {}})
     ask(gw.chat_model(gateway={"metadata": {}}), "Hello")
-    assert _sent(gw) == [{"cf-aig-metadata": '{"team":"search"}'}, {}]
+    assert _option_headers(gw) == [{"cf-aig-metadata": '{"team":"search"}'}, {}]
 
 
-def test_none_takes_an_option_back(gw: LocalGateway, ask: Ask) -> None:
+def test_option_none_unsets_the_option(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway=EVERY_OPTION)
     nothing = dict.fromkeys(OPTIONS)
     ask(llm, "Hello", gateway=nothing)
     ask(llm.with_gateway(**nothing), "Hello")
     ask(llm, "Hello", gateway=GatewayOptions(**nothing))
     ask(llm.with_gateway(**nothing), "Hello", gateway={"cache_ttl": 60})
-    assert _sent(gw) == [{}, {}, {}, {"cf-aig-cache-ttl": "60"}]
+    assert _option_headers(gw) == [{}, {}, {}, {"cf-aig-cache-ttl": "60"}]
 
 
-def test_skip_cache_is_said_only_when_true(gw: LocalGateway, ask: Ask) -> None:
+def test_skip_cache_is_sent_only_when_true(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(gateway={"skip_cache": False}), "Hello")
     ask(gw.chat_model(gateway={"skip_cache": True}), "Hello", gateway={"skip_cache": False})
-    assert _sent(gw) == [{}, {}]
+    assert _option_headers(gw) == [{}, {}]
 
 
-def test_a_header_of_the_call_beats_an_option_and_goes_out_once(gw: LocalGateway, ask: Ask) -> None:
+def test_header_of_the_call_overrides_an_option_and_is_sent_once(
+    gw: LocalGateway, ask: Ask
+) -> None:
     llm = gw.chat_model(
         default_headers={"CF-AIG-Event-Id": "header of the model"},
         gateway={"cache_ttl": 60, "event_id": "option"},
     )
     ask(llm, "Hello", extra_headers={"CF-AIG-Cache-TTL": "120"})
-    assert _sent(gw) == [{"cf-aig-cache-ttl": "120", "cf-aig-event-id": "option"}]
+    assert _option_headers(gw) == [{"cf-aig-cache-ttl": "120", "cf-aig-event-id": "option"}]
 
 
-def test_a_changed_copy_of_options_says_the_change() -> None:
+def test_options_copy_with_a_change_sends_the_change() -> None:
     options = GatewayOptions(cache_ttl=60)
     assert options.headers == {"cf-aig-cache-ttl": "60"}
     copy = options.model_copy(update={"cache_ttl": 120})
@@ -255,7 +253,7 @@ def test_cache_ttl_is_seconds_or_a_timedelta(
     gw: LocalGateway, ask: Ask, ttl: int | timedelta, text: str
 ) -> None:
     ask(gw.chat_model(gateway={"cache_ttl": ttl}), "Hello")
-    assert _sent(gw) == [{"cf-aig-cache-ttl": text}]
+    assert _option_headers(gw) == [{"cf-aig-cache-ttl": text}]
 
 
 SIX = dict.fromkeys("abcdef", 1)
@@ -278,7 +276,7 @@ def _no_hex(digits: int) -> str:
     return f"Value error, must be {digits} hexadecimal digits, not all of them 0"
 
 
-# Options that Cloudflare would drop, cut or misread; where the complaint points, and what it says.
+# Options that Cloudflare would drop, truncate or misread; the location and text of the error.
 REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
     "sixth entry": ({"metadata": SIX}, ("metadata",), TOO_MANY),
     "null": ({"metadata": {"team": None}}, ("metadata",), _no_entry("team")),
@@ -414,55 +412,51 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str | int, ...], str]] = {
 }
 
 
-def _complaint(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]:
+def _validation_error(caught: pytest.ExceptionInfo[ValidationError]) -> tuple[Any, str]:
     (error,) = caught.value.errors()
     return error["loc"], error["msg"]
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cloudflare_would_drop_is_refused_before_sending_and_the_field_is_named(
+def test_invalid_option_is_rejected_before_sending_and_named(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
-    options, where, complaint = REFUSED[case]
+    options, where, expected = REFUSED[case]
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
         ask(gw.chat_model(), "Hello", gateway=options)
     error = caught.value
     field = ".".join(["gateway", *map(str, where)])
-    message = complaint.removeprefix("Value error, ")
+    message = expected.removeprefix("Value error, ")
     assert (error.message, error.origin) == (f"`{field}`: {message}.", "client")
     assert gw.requests == []
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cloudflare_would_drop_is_refused_by_a_model_and_its_copy_too(
-    gw: LocalGateway, case: str
-) -> None:
-    options, where, complaint = REFUSED[case]
+def test_invalid_option_is_rejected_by_a_model_and_its_copy(gw: LocalGateway, case: str) -> None:
+    options, where, expected = REFUSED[case]
     with pytest.raises(ValidationError) as at_construction:
         gw.chat_model(gateway=options)
     with pytest.raises(ValidationError) as at_the_copy:
         gw.chat_model().with_gateway(**options)
-    assert _complaint(at_construction) == (("gateway", *where), complaint)
-    assert _complaint(at_the_copy) == (where, complaint)
+    assert _validation_error(at_construction) == (("gateway", *where), expected)
+    assert _validation_error(at_the_copy) == (where, expected)
 
 
-def test_a_sixth_entry_that_appears_only_after_merging_is_refused_too(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_metadata_with_a_sixth_entry_after_merging_is_rejected(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"metadata": {"a": 1, "b": 2, "c": 3}})
     more = {"c": 4, "d": 5, "e": 6, "f": 7}
     with pytest.raises(CFDeepSeekInvalidRequestError, match=r"`gateway\.metadata`: has 6"):
         ask(llm, "Hello", gateway={"metadata": more})
     with pytest.raises(ValidationError) as at_the_copy:
         llm.with_gateway(metadata=more)
-    assert _complaint(at_the_copy) == (("metadata",), TOO_MANY)
+    assert _validation_error(at_the_copy) == (("metadata",), TOO_MANY)
     assert gw.requests == []
 
 
 def test_metadata_of_any_text_stays_in_its_header(gw: LocalGateway, ask: Ask) -> None:
     metadata = {"line\r\nX-Evil: a": "b\r\nX-Evil: c", "emoji": "🌊"}
     ask(gw.chat_model(), "Hello", gateway={"metadata": metadata})
-    assert _sent(gw) == [
+    assert _option_headers(gw) == [
         {"cf-aig-metadata": (r'{"line\r\nX-Evil: a":"b\r\nX-Evil: c","emoji":"\ud83c\udf0a"}')}
     ]
     assert "x-evil" not in gw.requests[-1].headers
@@ -479,7 +473,7 @@ def test_metadata_of_any_text_stays_in_its_header(gw: LocalGateway, ask: Ask) ->
         ("", "private"),
     ],
 )
-def test_a_header_of_a_call_that_could_break_out_is_refused_before_sending(
+def test_header_injection_in_a_call_is_rejected_before_sending(
     gw: LocalGateway, ask: Ask, name: str, value: str
 ) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
@@ -494,37 +488,40 @@ def test_a_header_of_a_call_that_could_break_out_is_refused_before_sending(
 BYOK_IGNORED = "routing 'unified' ignores the gateway option `byok_alias`."
 
 
-def test_a_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) -> None:
+def test_byok_alias_on_unified_routing_warns_once(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified")
     with pytest.warns(UserWarning, match="byok_alias") as caught:
         ask(llm, "Hello", gateway={"byok_alias": "production"})
     assert [str(warning.message) for warning in caught] == [BYOK_IGNORED]
-    # Warnings are errors here: a second one would fail these.
+    # Warnings are errors in tests: a second one would fail these.
     ask(llm, "Hello", gateway={"byok_alias": "production"})
     ask(llm.with_gateway(byok_alias="other"), "Hello")
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
-def test_a_byok_alias_elsewhere_does_not_warn(gw: LocalGateway, ask: Ask, routing: Any) -> None:
-    ask(gw.chat_model(routing=routing, gateway={"byok_alias": "production"}), "Hello")
-    assert _sent(gw) == [{"cf-aig-byok-alias": "production"}]
-
-
-def test_taking_the_byok_alias_back_on_unified_routing_does_not_warn(
-    gw: LocalGateway, ask: Ask
+def test_byok_alias_on_other_routings_does_not_warn(
+    gw: LocalGateway, ask: Ask, routing: Any
 ) -> None:
+    ask(gw.chat_model(routing=routing, gateway={"byok_alias": "production"}), "Hello")
+    assert _option_headers(gw) == [{"cf-aig-byok-alias": "production"}]
+
+
+def test_byok_alias_unset_on_unified_routing_does_not_warn(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified", gateway={"byok_alias": "production"})
     ask(llm, "Hello", gateway={"byok_alias": None})
-    assert _sent(gw) == [{"cf-aig-gateway-id": "local"}]
+    assert _option_headers(gw) == [{"cf-aig-gateway-id": "local"}]
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_with_a_ttl_the_second_answer_comes_from_the_gateways_cache(
+def test_cache_ttl_serves_the_second_response_from_the_gateways_cache(
     gw: LocalGateway, ask: Ask, routing: Any
 ) -> None:
     llm = gw.chat_model(routing=routing, gateway={"cache_ttl": 60})
     first, second = ask(llm, "Hello"), ask(llm, "Hello")
-    assert [_facts(message)["cache_status"] for message in (first, second)] == ["MISS", "HIT"]
+    assert [_gateway_metadata(message)["cache_status"] for message in (first, second)] == [
+        "MISS",
+        "HIT",
+    ]
     assert gw.upstream_calls == 1
     assert (second.content, second.additional_kwargs, second.usage_metadata) == (
         first.content,
@@ -533,32 +530,32 @@ def test_with_a_ttl_the_second_answer_comes_from_the_gateways_cache(
     )
 
 
-def test_without_a_ttl_nothing_is_cached(gw: LocalGateway, ask: Ask) -> None:
-    statuses = [_facts(ask(gw.chat_model(), "Hello"))["cache_status"] for _ in range(2)]
+def test_cache_ttl_absent_means_nothing_is_cached(gw: LocalGateway, ask: Ask) -> None:
+    statuses = [_gateway_metadata(ask(gw.chat_model(), "Hello"))["cache_status"] for _ in range(2)]
     assert (statuses, gw.upstream_calls) == (["MISS", "MISS"], 2)
 
 
-def test_skip_cache_goes_past_a_cached_answer(gw: LocalGateway, ask: Ask) -> None:
+def test_skip_cache_bypasses_a_cached_response(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"cache_ttl": 60})
     ask(llm, "Hello")
     fresh = ask(llm, "Hello", gateway={"skip_cache": True})
-    assert (_facts(fresh)["cache_status"], gw.upstream_calls) == ("MISS", 2)
-    assert _facts(ask(llm, "Hello"))["cache_status"] == "HIT"
+    assert (_gateway_metadata(fresh)["cache_status"], gw.upstream_calls) == ("MISS", 2)
+    assert _gateway_metadata(ask(llm, "Hello"))["cache_status"] == "HIT"
     assert gw.upstream_calls == 2
 
 
-def test_a_cache_key_joins_requests_of_different_bodies(gw: LocalGateway, ask: Ask) -> None:
+def test_cache_key_joins_requests_with_different_bodies(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(gateway={"cache_key": "greeting"})
     answers = [ask(llm, "Hello"), ask(llm, "Good morning")]
-    assert [_facts(message)["cache_status"] for message in answers] == ["MISS", "HIT"]
+    assert [_gateway_metadata(message)["cache_status"] for message in answers] == ["MISS", "HIT"]
     assert answers[0].content == answers[1].content
     assert gw.upstream_calls == 1
     other = ask(llm, "Good morning", gateway={"cache_key": "other"})
-    assert (_facts(other)["cache_status"], gw.upstream_calls) == ("MISS", 2)
+    assert (_gateway_metadata(other)["cache_status"], gw.upstream_calls) == ("MISS", 2)
 
 
-def test_the_event_id_comes_back_in_the_facts(gw: LocalGateway, ask: Ask) -> None:
-    facts = _facts(ask(gw.chat_model(), "Hello", gateway={"event_id": "trace-7"}))
+def test_event_id_is_returned_in_the_gateway_metadata(gw: LocalGateway, ask: Ask) -> None:
+    facts = _gateway_metadata(ask(gw.chat_model(), "Hello", gateway={"event_id": "trace-7"}))
     assert facts == {
         "log_id": facts["log_id"],
         "event_id": "trace-7",
@@ -569,8 +566,8 @@ def test_the_event_id_comes_back_in_the_facts(gw: LocalGateway, ask: Ask) -> Non
     }
 
 
-def test_a_log_id_comes_also_where_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
-    facts = _facts(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
+def test_log_id_is_returned_even_if_no_log_is_kept(gw: LocalGateway, ask: Ask) -> None:
+    facts = _gateway_metadata(ask(gw.chat_model(), "Hello", gateway={"collect_log": False}))
     assert facts.keys() == {"log_id", "event_id", "request_id", "cache_status", "step", "ray"}
 
 
@@ -611,12 +608,12 @@ FACTS = {
 }
 
 
-def test_every_header_of_the_gateway_is_read_on_every_path(gw: LocalGateway, ask: Ask) -> None:
+def test_gateway_headers_are_all_read_on_every_path(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(headers=EVERY_FACT)
-    assert _facts(ask(gw.chat_model(), "Hello")) == FACTS
+    assert _gateway_metadata(ask(gw.chat_model(), "Hello")) == FACTS
 
 
-def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
+def test_gateway_metadata_omits_missing_headers() -> None:
     assert parse_gateway_headers({}) == {}
     assert (
         parse_gateway_headers({"content-type": "application/json", "cf-aig-cache-status": ""}) == {}
@@ -641,7 +638,7 @@ def test_facts_of_headers_that_did_not_come_are_left_out() -> None:
         ("cf-aig-dlp", "[" * 50_000, {"dlp": "[" * 50_000}),
     ],
 )
-def test_a_header_that_cannot_be_read_stays_text(
+def test_gateway_header_that_cannot_be_parsed_stays_text(
     header: str, text: str, facts: dict[str, Any]
 ) -> None:
     assert parse_gateway_headers({header: text}) == facts

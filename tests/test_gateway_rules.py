@@ -1,4 +1,4 @@
-"""What a gateway enforces reaches the user rightly: as answers, as facts, as typed errors."""
+"""Rules of a gateway reach the caller as completions, gateway metadata and typed errors."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ from langchain_cf_deepseek.local import (
     ToolCall,
 )
 from tests.conftest import Ask
+from tests.tools import get_weather
 
 GATEWAY_HOST: list[Routing] = ["provider-native", "compat"]
 ROUTINGS: list[Routing] = [*GATEWAY_HOST, "unified"]
@@ -39,14 +40,9 @@ Ruled = Callable[..., LocalGateway]
 
 @pytest.fixture
 def ruled() -> Iterator[Ruled]:
-    """Start a gateway with rules of its own."""
+    """Start a gateway with its own rules."""
     with ExitStack() as running:
         yield lambda **rules: running.enter_context(LocalGateway(rules=Rules(**rules)))
-
-
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return city
 
 
 ANSWERS = {
@@ -56,8 +52,8 @@ ANSWERS = {
 }
 
 
-def said(message: AIMessage) -> dict[str, Any]:
-    """All of an answer that two requests have in common."""
+def comparable(message: AIMessage) -> dict[str, Any]:
+    """Return the parts of a message that do not differ between requests."""
     metadata = message.response_metadata
     return {
         "content": message.content,
@@ -68,7 +64,7 @@ def said(message: AIMessage) -> dict[str, Any]:
     }
 
 
-def facts(message: AIMessage, *names: str) -> dict[str, Any]:
+def gateway_metadata(message: AIMessage, *names: str) -> dict[str, Any]:
     told = message.response_metadata["cloudflare_gateway"]
     return {name: told[name] for name in names if name in told}
 
@@ -76,7 +72,7 @@ def facts(message: AIMessage, *names: str) -> dict[str, Any]:
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 @pytest.mark.parametrize("routing", GATEWAY_HOST)
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_stream_that_comes_in_one_piece_because_of_guardrails_is_the_same_message(
+def test_guardrails_that_buffer_a_stream_give_the_same_message(
     ruled: Ruled, gw: LocalGateway, ask: Ask, answer: str, routing: Routing, content_type: str
 ) -> None:
     guarded = ruled(
@@ -88,13 +84,16 @@ def test_a_stream_that_comes_in_one_piece_because_of_guardrails_is_the_same_mess
         gateway.reply(ANSWERS[answer])
         llm = gateway.chat_model(routing=routing).bind_tools([get_weather])
         messages.append(ask(llm, "Tell me."))
-    assert said(messages[0]) == said(messages[1])
+    assert comparable(messages[0]) == comparable(messages[1])
     assert messages[0].text == ANSWERS[answer].content
-    assert facts(messages[0], "step", "cache_status") == {"step": 0, "cache_status": "MISS"}
+    assert gateway_metadata(messages[0], "step", "cache_status") == {
+        "step": 0,
+        "cache_status": "MISS",
+    }
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_blocked_prompt_is_told_and_not_tried_again(
+def test_blocked_prompt_is_reported_and_not_retried(
     ruled: Ruled, ask: Ask, routing: Routing
 ) -> None:
     gateway = ruled(guardrails=Guardrails(prompt=["bomb"]))
@@ -106,7 +105,9 @@ def test_a_blocked_prompt_is_told_and_not_tried_again(
 
 
 @pytest.mark.parametrize("routing", GATEWAY_HOST)
-def test_a_blocked_answer_is_told_on_every_path(ruled: Ruled, ask: Ask, routing: Routing) -> None:
+def test_blocked_completion_is_reported_on_every_path(
+    ruled: Ruled, ask: Ask, routing: Routing
+) -> None:
     gateway = ruled(guardrails=Guardrails(response=["secret"]))
     gateway.reply(content="A secret.")
     with pytest.raises(errors.CFDeepSeekContentBlockedError, match="blocked the response"):
@@ -116,7 +117,7 @@ def test_a_blocked_answer_is_told_on_every_path(ruled: Ruled, ask: Ask, routing:
 
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_stream_that_dlp_holds_back_is_the_same_message_with_what_was_found(
+def test_dlp_that_buffers_a_stream_gives_the_same_message_with_its_findings(
     ruled: Ruled, gw: LocalGateway, ask: Ask, answer: str, routing: Routing
 ) -> None:
     held = ruled(dlp=[DlpProfile(["tell me"], action="flag")])
@@ -125,15 +126,17 @@ def test_a_stream_that_dlp_holds_back_is_the_same_message_with_what_was_found(
         gateway.reply(ANSWERS[answer])
         llm = gateway.chat_model(routing=routing).bind_tools([get_weather])
         messages.append(ask(llm, "Tell me."))
-    assert said(messages[0]) == said(messages[1])
+    assert comparable(messages[0]) == comparable(messages[1])
     profile = {"context": {}, "entry_ids": ["local-entry"], "profile_id": "local-profile"}
     finding = {"profile": profile, "policy_ids": ["local-policy"], "check": "REQUEST"}
-    assert facts(messages[0], "dlp") == {"dlp": {"findings": [finding], "action": "FLAG"}}
-    assert facts(messages[1], "dlp") == {}
+    assert gateway_metadata(messages[0], "dlp") == {
+        "dlp": {"findings": [finding], "action": "FLAG"}
+    }
+    assert gateway_metadata(messages[1], "dlp") == {}
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_an_answer_that_dlp_blocks_is_told_with_what_was_found(
+def test_dlp_block_of_a_completion_is_reported_with_its_findings(
     ruled: Ruled, ask: Ask, routing: Routing
 ) -> None:
     gateway = ruled(dlp=[DlpProfile(["4111"], "response")])
@@ -154,26 +157,26 @@ def test_an_answer_that_dlp_blocks_is_told_with_what_was_found(
         (1, {"step": 1, "provider": "workers-ai", "model": HOSTED}),
     ],
 )
-def test_a_dynamic_route_tells_which_step_and_model_served(
+def test_dynamic_route_returns_which_step_and_model_served(
     ruled: Ruled, ask: Ask, routing: Routing, failures: int, told: dict[str, Any]
 ) -> None:
     gateway = ruled(routes={"support": Route([FLASH, HOSTED])})
     for _ in range(failures):
         gateway.fail_next("deepseek-busy")
     message = ask(gateway.chat_model(routing=routing, model="dynamic/support"), "Hello")
-    assert facts(message, "step", "provider", "model") == told
+    assert gateway_metadata(message, "step", "provider", "model") == told
     assert message.response_metadata["model_name"] == told["model"]
     assert (len(gateway.requests), gateway.upstream_calls) == (1, failures + 1)
 
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
-def test_a_step_of_a_route_that_takes_too_long_gives_way(
+def test_dynamic_route_step_that_times_out_falls_back_to_the_next(
     ruled: Ruled, ask: Ask, routing: Routing
 ) -> None:
     gateway = ruled(routes={"support": Route([RouteStep(FLASH, 100), PRO])})
     gateway.fault(delay=10)
     message = ask(gateway.chat_model(routing=routing, model="dynamic/support"), "Hello")
-    assert facts(message, "step", "model") == {"step": 1, "model": "deepseek-v4-pro"}
+    assert gateway_metadata(message, "step", "model") == {"step": 1, "model": "deepseek-v4-pro"}
 
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
@@ -181,7 +184,7 @@ def test_a_step_of_a_route_that_takes_too_long_gives_way(
     ("status", "error"),
     [(404, errors.CFDeepSeekModelNotFoundError), (400, errors.CFDeepSeekAPIError)],
 )
-def test_an_unknown_route_is_a_typed_error(
+def test_dynamic_route_that_is_unknown_is_a_typed_error(
     ruled: Ruled, ask: Ask, routing: Routing, status: Any, error: type[Exception]
 ) -> None:
     gateway = ruled(routes={}, assumptions=Assumptions(unknown_route_status=status))
@@ -191,7 +194,7 @@ def test_an_unknown_route_is_a_typed_error(
 
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
-def test_the_auto_router_tells_what_it_chose_and_why(
+def test_auto_router_returns_what_it_chose_and_why(
     ruled: Ruled, ask: Ask, routing: Routing
 ) -> None:
     gateway = ruled(auto_router=AutoRouter([HOSTED, PRO]))
@@ -201,25 +204,28 @@ def test_the_auto_router_tells_what_it_chose_and_why(
         ask(llm, "Hello", gateway={"allowed_models": ["deepseek/*"], "turn_id": "t"}),
         ask(llm, "Hello", gateway={"turn_id": "t"}),
     ]
-    assert [facts(message, "routed_model", "routing_reason") for message in messages] == [
+    assert [
+        gateway_metadata(message, "routed_model", "routing_reason") for message in messages
+    ] == [
         {"routed_model": HOSTED, "routing_reason": "cost_optimal_within_pool"},
         {"routed_model": PRO, "routing_reason": "forced_by_candidate_pool"},
         {"routed_model": PRO, "routing_reason": "pinned_by_turn"},
     ]
-    ids = {facts(message, "routing_decision_id")["routing_decision_id"] for message in messages}
+    ids = {
+        gateway_metadata(message, "routing_decision_id")["routing_decision_id"]
+        for message in messages
+    }
     assert len(ids) == 3
 
 
-def test_when_the_auto_router_may_choose_nothing_the_request_is_wrong(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_auto_router_without_candidates_is_an_invalid_request(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(routing="unified", model="cloudflare/auto")
     with pytest.raises(errors.CFDeepSeekInvalidRequestError):
         ask(llm, "Hello", gateway={"allowed_providers": ["openai"]})
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_attempts_of_the_gateway_are_not_multiplied_by_the_clients(
+def test_gateway_retries_are_not_multiplied_by_the_clients(
     gw: LocalGateway, ask: Ask, routing: Routing
 ) -> None:
     gw.fail_next("deepseek-busy", times=3)
@@ -231,7 +237,7 @@ def test_attempts_of_the_gateway_are_not_multiplied_by_the_clients(
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_what_the_gateway_tries_again_is_one_answer(
+def test_gateway_retries_end_in_one_completion(
     gw: LocalGateway, ask: Ask, routing: Routing
 ) -> None:
     gw.fail_next("deepseek-rate", times=2)
@@ -241,7 +247,7 @@ def test_what_the_gateway_tries_again_is_one_answer(
 
 
 @pytest.mark.parametrize("status", [400, 502, 504])
-def test_when_the_gateway_loses_patience_the_client_asks_again(
+def test_gateway_request_timeout_is_retried_by_the_client(
     ruled: Ruled, ask: Ask, status: Any
 ) -> None:
     gateway = ruled(assumptions=Assumptions(timeout_status=status))
@@ -251,7 +257,7 @@ def test_when_the_gateway_loses_patience_the_client_asks_again(
     assert (len(gateway.requests), gateway.upstream_calls) == (2, 2)
 
 
-def test_a_rate_limit_is_waited_out(ruled: Ruled) -> None:
+def test_rate_limit_is_waited_out(ruled: Ruled) -> None:
     gateway = ruled(rate_limit=RateLimit(requests=1, seconds=1))
     llm = gateway.chat_model(max_retries=6)
     began = time.monotonic()
@@ -260,7 +266,7 @@ def test_a_rate_limit_is_waited_out(ruled: Ruled) -> None:
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_rate_limit_that_stays_is_tried_again_as_often_as_told(
+def test_rate_limit_that_stays_is_retried_max_retries_times(
     ruled: Ruled, ask: Ask, routing: Routing
 ) -> None:
     gateway = ruled(rate_limit=RateLimit(requests=1, seconds=3600))
@@ -273,7 +279,7 @@ def test_a_rate_limit_that_stays_is_tried_again_as_often_as_told(
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_a_spend_limit_is_not_tried_again(ruled: Ruled, ask: Ask, routing: Routing) -> None:
+def test_spend_limit_is_not_retried(ruled: Ruled, ask: Ask, routing: Routing) -> None:
     gateway = ruled(spend_limits=[SpendLimit(usd=0.5, seconds=3600)])
     llm = gateway.chat_model(routing=routing, gateway=A_DOLLAR)
     assert ask(llm, "Hello").text
@@ -282,7 +288,7 @@ def test_a_spend_limit_is_not_tried_again(ruled: Ruled, ask: Ask, routing: Routi
     assert (len(gateway.requests), gateway.upstream_calls) == (2, 1)
 
 
-def test_a_policy_is_about_the_metadata_of_a_call(ruled: Ruled, ask: Ask) -> None:
+def test_policy_applies_to_the_metadata_of_a_call(ruled: Ruled, ask: Ask) -> None:
     gateway = ruled(policies=[Policy({"team": "search"}, budget_usd=0.5)])
     llm = gateway.chat_model(gateway={**A_DOLLAR, "metadata": {"team": "search"}})
     assert ask(llm, "Hello").text
@@ -295,7 +301,7 @@ def test_a_policy_is_about_the_metadata_of_a_call(ruled: Ruled, ask: Ask) -> Non
 
 @pytest.mark.parametrize("routing", ["compat", "unified"])
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_models_that_workers_ai_hosts_answer_too(
+def test_workers_ai_models_can_be_used(
     gw: LocalGateway, ask: Ask, answer: str, routing: Routing
 ) -> None:
     gw.reply(ANSWERS[answer])
@@ -314,7 +320,9 @@ def test_models_that_workers_ai_hosts_answer_too(
 
 
 @pytest.mark.parametrize("failure", ["workers-ai-capacity", "workers-ai-limit"])
-def test_only_a_busy_workers_ai_is_asked_again(gw: LocalGateway, ask: Ask, failure: str) -> None:
+def test_workers_ai_errors_are_retried_only_when_it_is_busy(
+    gw: LocalGateway, ask: Ask, failure: str
+) -> None:
     gw.fail_next(failure)
     llm = gw.chat_model(routing="unified", model=HOSTED)
     if failure == "workers-ai-capacity":
@@ -326,7 +334,7 @@ def test_only_a_busy_workers_ai_is_asked_again(gw: LocalGateway, ask: Ask, failu
 
 
 @pytest.mark.parametrize("routing", GATEWAY_HOST)
-def test_a_stored_key_is_chosen_by_its_alias(ask: Ask, routing: Routing) -> None:
+def test_stored_key_is_selected_by_its_alias(ask: Ask, routing: Routing) -> None:
     keys = {"default": "stale-0000", "production": "local-deepseek-key"}
     with LocalGateway(stored_key=keys) as gateway:
         llm = gateway.chat_model(routing=routing, api_key=None)
@@ -338,7 +346,7 @@ def test_a_stored_key_is_chosen_by_its_alias(ask: Ask, routing: Routing) -> None
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_cloudflare_can_be_kept_from_paying(gw: LocalGateway, ask: Ask, routing: Routing) -> None:
+def test_unified_billing_can_be_switched_off(gw: LocalGateway, ask: Ask, routing: Routing) -> None:
     keyless = {} if routing == "unified" else {"api_key": None}
     llm = gw.chat_model(routing=routing, gateway={"no_wholesale": True}, **keyless)
     with pytest.raises(errors.CFDeepSeekInvalidRequestError, match="key of your own"):

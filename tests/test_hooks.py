@@ -1,4 +1,4 @@
-"""The hooks that others use: what subclasses, agents and counters expect of a chat model."""
+"""The hooks of a chat model that subclasses, agents and token counters use."""
 
 import math
 from typing import Any
@@ -16,7 +16,7 @@ WORKERS_AI = "@cf/deepseek-ai/deepseek-v4-flash-0731"
 
 
 class _WithHook(ChatCloudflareDeepSeek):
-    """A subclass as there are many of langchain-openai's base."""
+    """A subclass like many of langchain-openai's base class."""
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         payload = super()._get_request_payload(*args, **kwargs)
@@ -29,7 +29,7 @@ class _WithHook(ChatCloudflareDeepSeek):
         }
 
 
-def test_the_payload_of_a_subclass_is_what_is_sent(gw: LocalGateway, ask: Ask) -> None:
+def test_payload_of_a_subclass_is_what_is_sent(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model()
     settings = {name: getattr(llm, name) for name in ("account_id", "gateway_id", "base_url")}
     secrets: Any = {"api_key": llm.api_key, "gateway_token": llm.gateway_token}
@@ -46,14 +46,14 @@ def test_the_payload_of_a_subclass_is_what_is_sent(gw: LocalGateway, ask: Ask) -
 
 
 @pytest.mark.filterwarnings("ignore:DeepSeek ignores `parallel_tool_calls`")
-def test_bind_tools_sends_what_it_is_given(gw: LocalGateway, ask: Ask) -> None:
+def test_bind_tools_sends_its_arguments(gw: LocalGateway, ask: Ask) -> None:
     bound: Any = gw.chat_model().bind_tools([TOOL], tool_choice="any", parallel_tool_calls=False)
     ask(bound, "Hi")
     body = gw.requests[-1].body
     assert (body["tool_choice"], body["parallel_tool_calls"]) == ("required", False)
 
 
-def test_parallel_calls_that_deepseek_would_make_all_the_same_are_told(
+def test_parallel_tool_calls_false_warns_because_deepseek_ignores_it(
     gw: LocalGateway, ask: Ask
 ) -> None:
     bound: Any = gw.chat_model().bind_tools([TOOL], parallel_tool_calls=False)
@@ -72,14 +72,16 @@ def test_parallel_calls_that_deepseek_would_make_all_the_same_are_told(
     ],
 )
 @pytest.mark.parametrize("model", [WORKERS_AI, "dynamic/support", "cloudflare/auto"])
-def test_models_that_may_not_read_thinking_are_told_by_the_effort(
+def test_thinking_is_switched_off_by_the_effort_for_models_without_the_thinking_parameter(
     gw: LocalGateway, model: str, settings: dict[str, Any], sent: tuple[Any, Any]
 ) -> None:
     payload = gw.chat_model(routing="unified", model=model, **settings)._get_request_payload("Hi")
     assert (payload.get("thinking"), payload.get("reasoning_effort")) == sent
 
 
-def test_a_forced_tool_on_workers_ai_goes_without_thinking(gw: LocalGateway, ask: Ask) -> None:
+def test_forced_tool_call_on_workers_ai_is_sent_without_thinking(
+    gw: LocalGateway, ask: Ask
+) -> None:
     llm = gw.chat_model(routing="unified", model=WORKERS_AI)
     bound: Any = llm.bind_tools([TOOL], tool_choice="any")
     ask(bound, "Hi")
@@ -95,13 +97,13 @@ def test_token_ids_are_those_of_deepseeks_tokenizer(gw: LocalGateway) -> None:
     assert llm.get_token_ids("Hello Hello") == hello
 
 
-def test_a_file_by_its_id_may_be_a_document_of_any_length_and_is_told(gw: LocalGateway) -> None:
+def test_token_count_of_a_file_by_id_warns(gw: LocalGateway) -> None:
     message = HumanMessage([{"type": "file", "file_id": "file-api-1"}])
     with pytest.warns(UserWarning, match="only DeepSeek knows how many tokens"):
         assert gw.chat_model().get_num_tokens_from_messages([message]) >= 1024
 
 
-def test_token_ids_without_the_tokenizer_are_refused_with_a_way_out(
+def test_token_ids_without_the_tokenizer_raise_an_error_with_a_hint(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("langchain_cf_deepseek._tokens._prompts", lambda: None)
@@ -111,7 +113,7 @@ def test_token_ids_without_the_tokenizer_are_refused_with_a_way_out(
 
 @pytest.mark.parametrize("seconds", [math.inf, -math.inf, math.nan, -1, 1e300])
 @pytest.mark.parametrize("field", ["timeout", "stream_chunk_timeout"])
-def test_a_timeout_that_nothing_can_wait_for_is_refused_at_construction(
+def test_timeout_that_is_invalid_is_rejected_at_construction(
     gw: LocalGateway, field: str, seconds: float
 ) -> None:
     with pytest.raises(ValidationError, match=field):

@@ -1,14 +1,14 @@
-"""Connections: how they are shared, and that an answer is the same whatever library reads it."""
+"""HTTP clients: which library they use, and that each reads a response alike."""
 
 import asyncio
 import json
 import socket
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -23,13 +23,9 @@ from langchain_cf_deepseek._http.library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.raw_http import read_request
+from tests.subprocesses import run_python
 
-try:
-    import aiohttp  # noqa: F401
-except ImportError:
-    FAST = False
-else:
-    FAST = True
+HAS_AIOHTTP = find_spec("aiohttp") is not None
 
 
 def _head(content_type: str, **headers: str) -> bytes:
@@ -40,7 +36,7 @@ def _head(content_type: str, **headers: str) -> bytes:
 
 @contextmanager
 def _server(*answers: bytes, reset: bool = False) -> Iterator[str]:
-    """Answer each connection with one of `answers`, and end it hard if `reset`."""
+    """Respond to each connection with one of `answers`, and reset it if `reset`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -70,7 +66,7 @@ def _model(url: str, **kwargs: Any) -> ChatCloudflareDeepSeek:
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
 @pytest.mark.parametrize("framing", [{}, {"content_length": "9999"}])
-def test_what_came_in_one_packet_with_the_break_is_kept(path: str, framing: dict[str, str]) -> None:
+def test_text_in_the_same_packet_as_the_break_is_kept(path: str, framing: dict[str, str]) -> None:
     answer = _head("text/event-stream", **framing) + _event("Short ") + _event("waves")
     with (
         _server(answer) as url,
@@ -85,7 +81,7 @@ def test_what_came_in_one_packet_with_the_break_is_kept(path: str, framing: dict
     "answer",
     [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nserver: s\r\n", b"nonsense\r\n\r\n"],
 )
-def test_an_answer_that_is_no_http_is_a_connection_error_and_no_timeout(
+def test_response_that_is_not_http_is_a_connection_error_and_no_timeout(
     path: str, answer: bytes
 ) -> None:
     with _server(answer) as url, pytest.raises(CFDeepSeekError) as caught:
@@ -97,7 +93,7 @@ def test_an_answer_that_is_no_http_is_a_connection_error_and_no_timeout(
 
 
 @pytest.mark.parametrize("path", ["invoke", "ainvoke"])
-def test_a_body_that_breaks_off_is_not_called_a_host_out_of_reach(path: str) -> None:
+def test_truncated_body_is_not_reported_as_an_unreachable_host(path: str) -> None:
     answer = _head("application/json", content_length="9999") + b'{"choices": ['
     with (
         _server(answer) as url,
@@ -107,7 +103,7 @@ def test_a_body_that_breaks_off_is_not_called_a_host_out_of_reach(path: str) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_long_request_arrives_whole(gw: LocalGateway, path: str) -> None:
+def test_long_request_arrives_complete(gw: LocalGateway, path: str) -> None:
     text = "sky " * 400_000
     PATHS[path](gw.chat_model(), text)
     [request] = gw.requests
@@ -116,19 +112,19 @@ def test_a_long_request_arrives_whole(gw: LocalGateway, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     answer = b'{"choices":[{"message":{"content":"by proxy"},"finish_reason":"stop"}]}'
     with _server(_head("application/json", content_length=str(len(answer))) + answer) as url:
         monkeypatch.setenv("HTTP_PROXY", url)
         monkeypatch.setenv("HTTPS_PROXY", url)
-        # A proxy gets CONNECT for https, which this one answers like a server that it is not.
+        # For https a proxy receives CONNECT, which this server does not support.
         with pytest.raises(errors.CFDeepSeekConnectionError):
             PATHS[path](_model("https://gateway.example/deepseek"), "Hello")
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("proxy", ["socks9://user:a-password@proxy.example", "socks5://a.example"])
-def test_a_proxy_that_cannot_be_used_is_a_connection_error_that_names_the_variable(
+def test_proxy_that_cannot_be_used_is_a_connection_error_naming_the_variable(
     monkeypatch: pytest.MonkeyPatch, path: str, proxy: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
@@ -138,13 +134,13 @@ def test_a_proxy_that_cannot_be_used_is_a_connection_error_that_names_the_variab
     assert "a-password" not in str(caught.value)
 
 
-def test_an_http_client_of_the_older_library_works_too(gw: LocalGateway) -> None:
+def test_http_client_of_the_older_library_works(gw: LocalGateway) -> None:
     with httpx.Client() as own:
         assert gw.chat_model(http_client=own).invoke("Hello").text
 
 
 @pytest.mark.parametrize("field", ["http_client", "http_async_client"])
-def test_what_is_no_http_client_is_refused_when_the_model_is_made(
+def test_http_client_that_is_none_of_a_known_library_is_rejected_at_construction(
     gw: LocalGateway, field: str
 ) -> None:
     wrong = {"http_client": openai.DefaultAsyncHttpxClient, "http_async_client": httpx.Client}
@@ -152,13 +148,13 @@ def test_what_is_no_http_client_is_refused_when_the_model_is_made(
         gw.chat_model(**{field: wrong[field]()})
 
 
-def test_a_class_of_no_http_library_is_none() -> None:
+def test_library_of_another_class_is_rejected() -> None:
     with pytest.raises(ValueError, match="dict is not a class of httpx or httpx2"):
         library_of(dict)
 
 
-@pytest.mark.skipif(not FAST, reason="the extra `fast` is not installed")
-def test_async_calls_stand_on_aiohttp_where_it_is_installed(
+@pytest.mark.skipif(not HAS_AIOHTTP, reason="the extra `fast` is not installed")
+def test_async_calls_use_aiohttp_where_it_is_installed(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "example.com")
@@ -195,7 +191,7 @@ def test_long_headers_are_read_on_every_path(
     [b"x-long: " + b"z" * 300_000, b"\r\n".join([b"x-many: " + b"z" * 1000] * 300)],
     ids=["one", "many"],
 )
-def test_headers_without_end_are_no_unreachable_host_and_not_asked_for_again(
+def test_headers_that_never_end_are_not_retried_or_called_an_unreachable_host(
     path: str, headers: bytes
 ) -> None:
     endless = b"HTTP/1.1 200 OK\r\n" + headers + b"\r\ncontent-length: 0\r\n\r\n"
@@ -206,7 +202,7 @@ def test_headers_without_end_are_no_unreachable_host_and_not_asked_for_again(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_connection_notices_that_the_other_side_has_vanished(
+def test_connection_notices_that_the_peer_has_vanished(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     options: list[tuple[int, int, Any]] = []
@@ -223,7 +219,7 @@ def test_a_connection_notices_that_the_other_side_has_vanished(
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_socket_option_that_the_system_does_not_take_is_left_out(
+def test_socket_option_that_the_system_lacks_is_omitted(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     taken = socket_options()
@@ -247,9 +243,7 @@ with LocalGateway() as gateway:
 """
 
 
-def test_loops_that_are_closed_by_hand_leave_nothing_on_the_screen() -> None:
-    """Jobs of Flask and Celery run so: aiohttp logged each of their sessions as not closed."""
-    ended = subprocess.run(  # noqa: S603 - its own interpreter
-        [sys.executable, "-c", _CLOSES_ITS_LOOPS], capture_output=True, text=True, check=True
-    )
+def test_event_loops_closed_by_hand_log_nothing() -> None:
+    """Flask and Celery jobs do this: aiohttp logged each of their sessions as not closed."""
+    ended = run_python("-c", _CLOSES_ITS_LOOPS)
     assert (ended.stdout, ended.stderr) == ("6 * 7 = 42\n" * 3, "")

@@ -1,10 +1,8 @@
-"""Sync calls on a socket: what a server may do, and what becomes of its connections."""
+"""Sync calls on a socket: what a server can do, and how its connections end."""
 
 import gc
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek._http import clients
 from tests.raw_http import read_request
+from tests.subprocesses import run_python
 
 BODY = (
     b'{"choices":[{"index":0,"finish_reason":"stop",'
@@ -76,7 +75,7 @@ def _server(serve: Serve) -> Iterator[Server]:
         server.close()
 
 
-def _answers(answer: bytes) -> Serve:
+def _respond(answer: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         while read_request(connection):
             connection.sendall(answer)
@@ -84,7 +83,7 @@ def _answers(answer: bytes) -> Serve:
     return serve
 
 
-def _answers_once(answer: bytes) -> Serve:
+def _respond_once(answer: bytes) -> Serve:
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         connection.sendall(answer)
@@ -102,14 +101,14 @@ def _model(url: str, **kwargs: Any) -> Iterator[ChatCloudflareDeepSeek]:
         model.close()
 
 
-def test_a_connection_serves_one_call_after_another() -> None:
-    with _server(_answers(WHOLE)) as server, _model(server.url) as model:
+def test_connection_serves_consecutive_calls() -> None:
+    with _server(_respond(WHOLE)) as server, _model(server.url) as model:
         assert [model.invoke("Hi").text for _ in range(3)] == ["Short waves"] * 3
         assert server.accepted == 1
 
 
-def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
-    with _server(_answers_once(WHOLE)) as server, _model(server.url) as model:
+def test_connection_closed_by_the_server_is_not_reused() -> None:
+    with _server(_respond_once(WHOLE)) as server, _model(server.url) as model:
         assert model.invoke("Hi").text == "Short waves"
         time.sleep(0.05)
         assert model.invoke("Hi").text == "Short waves"
@@ -118,8 +117,8 @@ def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
 
 def test_connections_of_two_addresses_are_kept_apart() -> None:
     with (
-        _server(_answers(WHOLE)) as one,
-        _server(_answers(WHOLE)) as other,
+        _server(_respond(WHOLE)) as one,
+        _server(_respond(WHOLE)) as other,
         _model(one.url) as model,
     ):
         copy = model.model_copy(update={"base_url": other.url})
@@ -130,19 +129,19 @@ def test_connections_of_two_addresses_are_kept_apart() -> None:
 
 @pytest.mark.parametrize("path", ["invoke", "stream"])
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-def test_a_body_may_end_with_its_connection(path: str, version: bytes) -> None:
+def test_body_can_end_with_its_connection(path: str, version: bytes) -> None:
     body = BODY if path == "invoke" else b"".join(STREAM)
     answer = CLOSING.replace(b"1.1", version, 1) + body
-    with _server(_answers_once(answer)) as server, _model(server.url) as model:
+    with _server(_respond_once(answer)) as server, _model(server.url) as model:
         texts = (
             [model.invoke("Hi").text] if path == "invoke" else [c.text for c in model.stream("Hi")]
         )
         assert "".join(texts) == "Short waves"
 
 
-def test_a_connection_held_open_after_the_last_event_ends_nevertheless() -> None:
+def test_connection_held_open_after_the_last_event_is_closed() -> None:
     def serve(connection: socket.socket) -> None:
-        _answers_once(CLOSING + b"".join(STREAM))(connection)
+        _respond_once(CLOSING + b"".join(STREAM))(connection)
         connection.recv(1)  # until the client closes
 
     with _server(serve) as server, _model(server.url) as model:
@@ -152,22 +151,22 @@ def test_a_connection_held_open_after_the_last_event_ends_nevertheless() -> None
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
-def test_what_comes_before_an_answer_is_passed_over(status: bytes) -> None:
+def test_informational_responses_are_ignored(status: bytes) -> None:
     before = b"HTTP/1.1 %b\r\nlink: </style.css>\r\n\r\n" % status
-    with _server(_answers(before + before + WHOLE)) as server, _model(server.url) as model:
+    with _server(_respond(before + before + WHOLE)) as server, _model(server.url) as model:
         assert [model.invoke("Hi").text for _ in range(2)] == ["Short waves"] * 2
         assert server.accepted == 1
 
 
-def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> None:
+def test_abandoned_stream_can_be_closed_by_the_garbage_collector_at_any_moment() -> None:
     size = sum(map(len, STREAM))
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"".join(STREAM)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         chunks = cast("Generator[AIMessageChunk]", model.stream("Hi"))
         next(chunks)
 
         def end() -> None:
-            # In a thread that is just handing out a connection.
+            # In a thread that is acquiring a connection.
             with (
                 model._transport._clients.acquire(None) as client,
                 client._transport._pool._optional_thread_lock,
@@ -181,7 +180,7 @@ def test_the_garbage_collector_may_end_a_forgotten_stream_at_any_moment() -> Non
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
 
 
-def test_a_stream_that_the_garbage_collector_ends_takes_its_connection_along() -> None:
+def test_abandoned_stream_closes_its_connection() -> None:
     size = sum(map(len, STREAM))
     head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size
 
@@ -198,29 +197,29 @@ def test_a_stream_that_the_garbage_collector_ends_takes_its_connection_along() -
         cycle.append(cycle)
         del cycle
         gc.collect()
-        # The rest of the first answer is not for the second call.
+        # The second call must not read the rest of the first response.
         assert "".join(chunk.text for chunk in model.stream("Hi")) == "Short waves"
         assert server.accepted == 2
 
 
-def test_a_value_of_a_header_may_go_on_in_the_next_line() -> None:
+def test_header_value_can_continue_on_the_next_line() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncf-aig-log-id: 01\r\n  AD\r\n\r\n", 1)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         facts = model.invoke("Hi").response_metadata["cloudflare_gateway"]
         assert facts["log_id"].split() == ["01", "AD"]
 
 
 @pytest.mark.parametrize("path", ["invoke", "stream"])
-def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
+def test_truncated_error_response_leaves_no_connection(path: str) -> None:
     ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        _answers_once(b"HTTP/1.1 503 Busy\r\ncontent-length: 99\r\n\r\n{")(connection)
+        _respond_once(b"HTTP/1.1 503 Busy\r\ncontent-length: 99\r\n\r\n{")(connection)
         connection.recv(1)  # until the client closes
         ended.set()
 
     with _server(serve) as server, _model(server.url, timeout=0.3) as model:
-        # The status is known, whatever becomes of the body.
+        # The status is known even if the body cannot be read.
         with pytest.raises(errors.CFDeepSeekAPIError) as caught:
             model.invoke("Hi") if path == "invoke" else next(model.stream("Hi"))
         assert caught.value.status_code == 503
@@ -254,9 +253,9 @@ def test_an_error_that_breaks_off_leaves_no_connection(path: str) -> None:
         "no end",
     ],
 )
-def test_broken_http_is_a_connection_error(answer: bytes) -> None:
+def test_malformed_http_is_a_connection_error(answer: bytes) -> None:
     with (
-        _server(_answers_once(answer)) as server,
+        _server(_respond_once(answer)) as server,
         _model(server.url) as model,
         pytest.raises(errors.CFDeepSeekConnectionError) as caught,
     ):
@@ -264,21 +263,30 @@ def test_broken_http_is_a_connection_error(answer: bytes) -> None:
     assert caught.value.is_retryable
 
 
-def test_a_header_that_a_mail_could_not_have_is_no_defect() -> None:
+def test_header_that_is_invalid_in_mail_is_accepted() -> None:
     answer = WHOLE.replace(b"\r\n\r\n", b"\r\ncontent-type: multipart/mixed\r\n\r\n", 1)
-    with _server(_answers(answer)) as server, _model(server.url) as model:
+    with _server(_respond(answer)) as server, _model(server.url) as model:
         assert model.invoke("Hi").text == "Short waves"
 
 
-@pytest.mark.parametrize("url", ["http://[::1]", "http://127.0.0.1"])
-def test_an_address_without_a_port_has_that_of_its_scheme(url: str) -> None:
-    with _model(url) as model, pytest.raises(errors.CFDeepSeekConnectionError) as caught:
-        model.invoke("Hi")  # nobody is there, but it is no name to look up
-    assert caught.value.__cause__ is not None
-    assert not isinstance(caught.value.__cause__.__cause__, socket.gaierror)
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1"])
+def test_url_without_a_port_uses_the_default_port_of_its_scheme(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses: list[tuple[str, int]] = []
+
+    def refuse(address: tuple[str, int], *_: Any, **__: Any) -> None:
+        addresses.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    url = f"http://[{host}]" if ":" in host else f"http://{host}"
+    with _model(url) as model, pytest.raises(errors.CFDeepSeekConnectionError):
+        model.invoke("Hi")
+    assert addresses == [(host, 80)]
 
 
-def test_a_name_that_no_host_can_have_is_a_connection_error() -> None:
+def test_invalid_host_name_is_a_connection_error() -> None:
     with (
         _model("https://gateway..example/deepseek") as model,
         pytest.raises(errors.CFDeepSeekConnectionError),
@@ -286,10 +294,10 @@ def test_a_name_that_no_host_can_have_is_a_connection_error() -> None:
         model.invoke("Hi")
 
 
-def test_an_error_without_a_body_keeps_its_status() -> None:
+def test_error_without_a_body_keeps_its_status() -> None:
     answer = b"HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n"
     with (
-        _server(_answers_once(answer)) as server,
+        _server(_respond_once(answer)) as server,
         _model(server.url) as model,
         pytest.raises(errors.CFDeepSeekAuthenticationError) as caught,
     ):
@@ -297,7 +305,7 @@ def test_an_error_without_a_body_keeps_its_status() -> None:
     assert caught.value.status_code == 401
 
 
-def test_an_answer_that_comes_before_the_request_is_read_is_read() -> None:
+def test_response_sent_before_the_request_is_read_is_received() -> None:
     def serve(connection: socket.socket) -> None:
         connection.recv(1000)
         connection.sendall(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n")
@@ -314,7 +322,7 @@ def test_an_answer_that_comes_before_the_request_is_read_is_read() -> None:
     assert caught.value.status_code == 413
 
 
-def test_a_server_that_does_not_read_is_a_timeout() -> None:
+def test_server_that_does_not_read_is_a_timeout() -> None:
     done = threading.Event()
 
     def serve(_: socket.socket) -> None:
@@ -327,13 +335,13 @@ def test_a_server_that_does_not_read_is_a_timeout() -> None:
 
 
 def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
-    should_retry, ended = threading.Event(), threading.Event()
+    continue_stream, ended = threading.Event(), threading.Event()
 
     def serve(connection: socket.socket) -> None:
         read_request(connection)
         size = sum(map(len, STREAM))
         connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + STREAM[0])
-        should_retry.wait(5)
+        continue_stream.wait(5)
         connection.sendall(STREAM[1] + STREAM[2])
         connection.recv(1)
         ended.set()
@@ -342,7 +350,7 @@ def test_closing_lets_a_stream_end_and_then_closes_its_connection() -> None:
         chunks = model.stream("Hi")
         first = next(chunks).text
         model.close()
-        should_retry.set()
+        continue_stream.set()
         assert first + "".join(chunk.text for chunk in chunks) == "Short waves"
         assert ended.wait(5)
 
@@ -359,30 +367,24 @@ with model._transport._clients.acquire(None) as client:
 if child:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 else:
-    # Another thread of the parent held the lock, so that nobody lets go of it here.
+    # Another thread of the parent held the lock, so that the child never releases it.
     client._transport._pool._optional_thread_lock.__enter__()
     print(model.invoke("Hi").text)
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_a_child_forked_while_a_connection_was_handed_out_works_and_ends() -> None:
-    with _server(_answers(WHOLE)) as server:
-        done = subprocess.run(  # noqa: S603  # our own script
-            [sys.executable, "-c", FORK, server.url],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        )
+def test_forked_child_works_and_exits_though_the_pool_lock_was_held() -> None:
+    with _server(_respond(WHOLE)) as server:
+        done = run_python("-c", FORK, server.url)
     assert (done.stdout, done.stderr) == ("Short waves\n0\n", "")
 
 
-def test_a_client_that_waited_for_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_client_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
-        _answers(WHOLE)(connection)
+        _respond(WHOLE)(connection)
         ended.set()
 
     with _server(serve) as server, _model(server.url) as model:

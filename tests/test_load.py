@@ -1,4 +1,4 @@
-"""Five hundred streams at once over a provider that fails: the right answer or a typed error."""
+"""Five hundred concurrent streams with faults: each gives its completion or a typed error."""
 
 import asyncio
 import threading
@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import CFDeepSeekError, CFDeepSeekIncompleteStreamError
@@ -25,15 +24,15 @@ FAULTS = {
     "limited": Fault(share=0.05, seed=3, status=429, body={"error": {"message": "slow down"}}),
 }
 NO_FAULT = "none"
-ENDS = {
+OUTCOMES = {
     NO_FAULT: "the right answer",
     "cut": "cut, with the beginning of the right answer",
     "busy": "CFDeepSeekAPIError",
     "limited": "CFDeepSeekRateLimitError",
 }
-"""What an attempt ends in, by the fault that strikes it."""
+"""The outcome of an attempt, by its fault."""
 
-# Of different lengths, so that no two streams with neighbouring numbers look alike.
+# Different lengths, so that streams with neighbouring numbers differ.
 QUESTIONS: dict[str, dict[str, Any]] = {
     f"What is {number:03}?": {"max_tokens": 12 + number % 7} for number in range(STREAMS)
 }
@@ -41,8 +40,8 @@ QUESTIONS: dict[str, dict[str, Any]] = {
 Outcome = AIMessageChunk | CFDeepSeekError
 
 
-class _AllAtOnce:
-    """Holds every stream behind its first chunk until all have come there, or have failed."""
+class _StartBarrier:
+    """Holds every stream after its first chunk until all have arrived there or failed."""
 
     def __init__(self, release: Callable[[], None]) -> None:
         self._release = release
@@ -58,7 +57,7 @@ class _AllAtOnce:
 
 def _stream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
     released = threading.Event()
-    together = _AllAtOnce(released.set)
+    together = _StartBarrier(released.set)
 
     def one(question: str) -> Outcome:
         total = None
@@ -83,7 +82,7 @@ def _stream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome
 def _astream_all(llm: ChatCloudflareDeepSeek, **config: Any) -> dict[str, Outcome]:
     async def all_of_them() -> dict[str, Outcome]:
         released = asyncio.Event()
-        together = _AllAtOnce(released.set)
+        together = _StartBarrier(released.set)
 
         async def one(question: str) -> Outcome:
             total = None
@@ -116,36 +115,36 @@ def _enough_open_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-def _struck(gw: LocalGateway) -> dict[str, list[str]]:
-    """What the gateway did to each attempt of each stream: the same faults, ordered once more."""
+def _faults_by_question(gw: LocalGateway) -> dict[str, list[str]]:
+    """Return the fault of each attempt of each stream, from a second queue of the same faults."""
     queue = FaultQueue()
     for fault in FAULTS.values():
         queue.add(fault)
     names = {id(fault): name for name, fault in FAULTS.items()}
-    struck = defaultdict(list)
+    faults_by_question = defaultdict(list)
     for request in gw.requests:
         question = request.body["messages"][0]["content"]
-        struck[question].append(names.get(id(queue._next()[1]), NO_FAULT))
-    return struck
+        faults_by_question[question].append(names.get(id(queue._next()[1]), NO_FAULT))
+    return faults_by_question
 
 
-def _due(attempts: list[str]) -> str:
-    """What a stream must end in after the faults that struck its attempts."""
+def _expected_outcome(attempts: list[str]) -> str:
+    """Return the outcome that a stream must have after the faults of its attempts."""
     *before, last = attempts
     if not set(before) <= {"busy", "limited"} or len(before) > MAX_RETRIES:
         return "fewer attempts"
     if last in {"busy", "limited"} and len(before) < MAX_RETRIES:
         return "more attempts"
-    return ENDS[last]
+    return OUTCOMES[last]
 
 
-def _end(outcome: Outcome, right: AIMessage) -> str:
+def _describe_outcome(outcome: Outcome, right: AIMessage) -> str:
     if isinstance(outcome, AIMessageChunk):
         alike = outcome.text == right.text and _counts(outcome) == _counts(right)
-        return ENDS[NO_FAULT] if alike else "a wrong answer"
+        return OUTCOMES[NO_FAULT] if alike else "a wrong answer"
     if isinstance(outcome, CFDeepSeekIncompleteStreamError):
         begun = outcome.partial and right.text.startswith(outcome.partial)
-        return ENDS["cut"] if begun else "a wrong beginning"
+        return OUTCOMES["cut"] if begun else "a wrong beginning"
     return type(outcome).__name__
 
 
@@ -153,13 +152,13 @@ COUNTS = ("input_tokens", "output_tokens", "total_tokens")
 
 
 def _counts(told: AIMessage) -> list[int]:
-    assert told.usage_metadata
-    return [told.usage_metadata[name] for name in COUNTS]  # type: ignore[literal-required]
+    usage: dict[str, Any] = {**(told.usage_metadata or {})}
+    return [usage[name] for name in COUNTS]
 
 
 @pytest.mark.usefixtures("_enough_open_files")
 @pytest.mark.parametrize("stream_all", [_stream_all, _astream_all])
-def test_of_five_hundred_streams_at_once_none_is_mixed_up_lost_or_counted_twice(
+def test_concurrent_streams_are_not_mixed_up_lost_or_counted_twice(
     gw: LocalGateway, stream_all: Callable[..., dict[str, Outcome]]
 ) -> None:
     llm = gw.chat_model(thinking="disabled", max_retries=MAX_RETRIES, timeout=60)
@@ -169,17 +168,24 @@ def test_of_five_hundred_streams_at_once_none_is_mixed_up_lost_or_counted_twice(
         gw.fault(fault)
     counter = UsageMetadataCallbackHandler()
     outcomes = stream_all(llm, config={"callbacks": [counter]})
-    struck = _struck(gw)
-    ends = {question: _end(outcome, right[question]) for question, outcome in outcomes.items()}
+    faults_by_question = _faults_by_question(gw)
+    ends = {
+        question: _describe_outcome(outcome, right[question])
+        for question, outcome in outcomes.items()
+    }
 
-    assert ends == {question: _due(struck[question]) for question in QUESTIONS}
-    assert {fault for attempts in struck.values() for fault in attempts} == ENDS.keys()
-    assert struck.keys() == QUESTIONS.keys()
+    assert ends == {
+        question: _expected_outcome(faults_by_question[question]) for question in QUESTIONS
+    }
+    assert {
+        fault for attempts in faults_by_question.values() for fault in attempts
+    } == OUTCOMES.keys()
+    assert faults_by_question.keys() == QUESTIONS.keys()
 
     answers = [outcome for outcome in outcomes.values() if isinstance(outcome, AIMessageChunk)]
     log_ids = {answer.response_metadata["cloudflare_gateway"]["log_id"] for answer in answers}
     assert len(log_ids) == len(answers)
-    usage: UsageMetadata = counter.usage_metadata["deepseek-flash"]
-    assert [usage[name] for name in COUNTS] == [  # type: ignore[literal-required]
+    usage: dict[str, Any] = {**counter.usage_metadata["deepseek-flash"]}
+    assert [usage[name] for name in COUNTS] == [
         sum(counts) for counts in zip(*map(_counts, answers), strict=True)
     ]

@@ -1,12 +1,10 @@
-"""The log of an answer, found by its message: feedback, cost, bodies, waiting, and what fails."""
+"""The log of a message: feedback, cost, bodies, waiting and errors."""
 
 import asyncio
 import gc
 import pickle
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -23,7 +21,8 @@ from pydantic import ValidationError
 from langchain_cf_deepseek import ChatCloudflareDeepSeek, errors
 from langchain_cf_deepseek.local import LocalGateway, Routing
 from langchain_cf_deepseek.logs import GatewayLogs
-from tests.conftest import ACCOUNT, Ask
+from tests.conftest import ACCOUNT, Ask, closed_port
+from tests.subprocesses import run_python
 
 Call = Callable[..., Any]
 ROUTINGS: list[Routing] = ["provider-native", "unified", "compat"]
@@ -37,7 +36,7 @@ LOG_ID = "01a20531-56b7-7d4c-930b-481ebb0a040d"
 
 @pytest.fixture(params=["sync", "async"])
 def call(request: pytest.FixtureRequest) -> Call:
-    """Call a method of `GatewayLogs`, or its twin in an event loop of its own."""
+    """Return a function that calls a method of `GatewayLogs` or its async twin."""
 
     def ask(logs: GatewayLogs, method: str, *args: Any, **kwargs: Any) -> Any:
         if request.param == "sync":
@@ -63,7 +62,7 @@ def read_back(gw: LocalGateway, message: AIMessage) -> Any:
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_feedback_on_an_answer_is_in_its_log(
+def test_feedback_on_a_message_is_in_its_log(
     gw: LocalGateway, ask: Ask, call: Call, routing: Routing
 ) -> None:
     message = ask(gw.chat_model(routing=routing), "Why is the sky blue?")
@@ -76,9 +75,7 @@ def test_feedback_on_an_answer_is_in_its_log(
     assert (entry.feedback, entry.score, entry.metadata) == (-1, 90, {"judge": "me", "n": 2})
 
 
-def test_a_log_tells_what_its_answer_cost_and_holds_both_bodies(
-    gw: LocalGateway, ask: Ask, call: Call
-) -> None:
+def test_log_has_the_cost_and_both_bodies(gw: LocalGateway, ask: Ask, call: Call) -> None:
     message = ask(gw.chat_model(gateway={"metadata": {"team": "search"}}), "Hello!")
     logs = gw.logs()
     entry = call(logs, "get", message)
@@ -100,14 +97,14 @@ def test_a_log_tells_what_its_answer_cost_and_holds_both_bodies(
     }
 
 
-def test_a_body_that_is_no_json_comes_as_text(gw: LocalGateway, call: Call) -> None:
+def test_log_body_that_is_not_json_is_text(gw: LocalGateway, call: Call) -> None:
     gw.fault(status=500, body="busy")
     with pytest.raises(errors.CFDeepSeekAPIError) as caught:
         gw.chat_model(max_retries=0).invoke("Hi")
     assert call(gw.logs(), "response", caught.value.gateway["log_id"]) == "busy"
 
 
-def test_a_log_that_comes_late_is_waited_for(call: Call) -> None:
+def test_log_that_is_written_late_is_waited_for(call: Call) -> None:
     with LocalGateway(log_delay=0.5) as late:
         began = time.monotonic()
         message = late.chat_model().invoke("Hi")
@@ -120,7 +117,7 @@ def test_a_log_that_comes_late_is_waited_for(call: Call) -> None:
 
 
 @pytest.mark.parametrize(("wait", "most_looks"), [(0, 1), (0.2, 4)])
-def test_waiting_ends_with_an_error_that_says_what_to_look_at(
+def test_log_that_never_appears_is_an_error_with_a_hint(
     call: Call, wait: float, most_looks: int
 ) -> None:
     with LocalGateway(log_delay=600) as late:
@@ -139,7 +136,7 @@ def test_waiting_ends_with_an_error_that_says_what_to_look_at(
     )
 
 
-def test_a_log_without_bodies_has_none_to_return(gw: LocalGateway, call: Call) -> None:
+def test_log_without_bodies_returns_none(gw: LocalGateway, call: Call) -> None:
     message = gw.chat_model(gateway={"collect_log_payload": False}).invoke("Hi")
     logs = gw.logs(wait=0)
     assert call(logs, "get", message).success is True
@@ -158,7 +155,7 @@ def test_a_log_without_bodies_has_none_to_return(gw: LocalGateway, call: Call) -
         ("..", "not a log id"),
     ],
 )
-def test_without_a_log_id_nothing_is_sent(
+def test_missing_log_id_raises_before_sending(
     gw: LocalGateway, call: Call, message: AIMessage | str, complaint: str
 ) -> None:
     for method in ("get", "request", "response"):
@@ -169,22 +166,20 @@ def test_without_a_log_id_nothing_is_sent(
     assert gw.requests == []
 
 
-def test_a_call_without_logging_is_named_as_a_cause_of_a_missing_log(
-    gw: LocalGateway, ask: Ask
-) -> None:
+def test_missing_log_error_names_disabled_logging_as_a_cause(gw: LocalGateway, ask: Ask) -> None:
     message = ask(gw.chat_model(gateway={"collect_log": False}), "Hi")
     with pytest.raises(errors.CFDeepSeekLogNotFoundError, match=r"by `collect_log`"):
         gw.logs(wait=0).get(message)
 
 
-def test_a_message_without_a_log_id_says_why(gw: LocalGateway, ask: Ask) -> None:
+def test_message_without_a_log_id_says_why(gw: LocalGateway, ask: Ask) -> None:
     gw.fault(headers={"cf-aig-log-id": None})
     message = ask(gw.chat_model(), "Hi")
     with pytest.raises(ValueError, match="logging is off \\(`collect_log`\\)"):
         gw.logs().get(message)
 
 
-def test_where_the_endpoint_sends_no_log_id_the_request_id_is_one(gw: LocalGateway) -> None:
+def test_request_id_serves_as_log_id_where_none_is_sent(gw: LocalGateway) -> None:
     llm = gw.chat_model(routing="unified")
     gw.fault(headers={"cf-aig-log-id": None})
     message = llm.invoke("Hi")
@@ -212,7 +207,7 @@ def test_where_the_endpoint_sends_no_log_id_the_request_id_is_one(gw: LocalGatew
         ({}, "Nothing to write: give `feedback`, `score` or `metadata`."),
     ],
 )
-def test_feedback_that_cloudflare_would_not_take_is_refused_before_it_is_sent(
+def test_feedback_that_is_invalid_is_rejected_before_sending(
     gw: LocalGateway, call: Call, given: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -220,14 +215,14 @@ def test_feedback_that_cloudflare_would_not_take_is_refused_before_it_is_sent(
     assert gw.requests == []
 
 
-def test_zero_is_feedback(gw: LocalGateway, call: Call) -> None:
+def test_feedback_can_be_zero(gw: LocalGateway, call: Call) -> None:
     message = gw.chat_model().invoke("Hi")
     call(gw.logs(), "feedback", message, 0, score=0)
     assert gw.requests[-1].body == {"feedback": 0, "score": 0}
 
 
 @pytest.mark.parametrize("token", ["local-gateway-token", "a-wrong-token"])
-def test_a_token_that_only_runs_requests_is_refused_with_what_it_lacks(
+def test_token_without_log_permission_is_rejected_with_what_it_lacks(
     gw: LocalGateway, call: Call, token: str
 ) -> None:
     message = gw.chat_model().invoke("Hi")
@@ -266,11 +261,11 @@ class _Canned(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Stub(HTTPServer):
-    """Answers every request alike."""
+    """Responds to every request alike."""
 
     answer: tuple[int, str, bytes] = (200, "text/plain", b"")
 
@@ -335,7 +330,7 @@ REFUSED = b'{"result":null,"success":false,"errors":[{"code":%d,"message":"%s"}]
         ),
     ],
 )
-def test_every_failure_becomes_an_error_of_ours(
+def test_log_failure_raises_a_typed_error(
     stub: Stub,
     call: Call,
     answer: tuple[int, str, bytes],
@@ -352,20 +347,17 @@ def test_every_failure_becomes_an_error_of_ours(
     assert stub.paths == [path]
 
 
-def test_an_address_that_nobody_answers_at_is_a_connection_error(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closed_port_is_a_connection_error(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
-    logs = GatewayLogs(**SETTINGS, base_url="http://127.0.0.1:9/client/v4")
-    with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
-        call(logs, "get", LOG_ID)
+    with closed_port() as port:
+        logs = GatewayLogs(**SETTINGS, base_url=f"http://127.0.0.1:{port}/client/v4")
+        with pytest.raises(errors.CFDeepSeekConnectionError) as caught:
+            call(logs, "get", LOG_ID)
     assert "Check `base_url` (CLOUDFLARE_BASE_URL)" in str(caught.value)
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
 
-def test_an_answer_that_does_not_come_is_a_timeout(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_response_is_a_timeout(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudflare._base_client.INITIAL_RETRY_DELAY", 0)
     monkeypatch.setattr("cloudflare._base_client.DEFAULT_TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -375,7 +367,7 @@ def test_an_answer_that_does_not_come_is_a_timeout(
     assert "a-management-token" not in repr(vars(caught.value)) + repr(caught.value.__context__)
 
 
-def test_the_token_is_what_is_sent_whatever_else_the_sdk_would_find(
+def test_logs_token_is_sent_whatever_else_the_sdk_would_find(
     gw: LocalGateway, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CLOUDFLARE_EMAIL", "CLOUDFLARE_API_KEY", "CLOUDFLARE_API_USER_SERVICE_KEY"):
@@ -387,7 +379,7 @@ def test_the_token_is_what_is_sent_whatever_else_the_sdk_would_find(
     assert "somebody@example.com" not in headers.values()
 
 
-def test_one_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway) -> None:
+def test_logs_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway) -> None:
     message = gw.chat_model().invoke("Hi")
     logs = pickle.loads(pickle.dumps(gw.logs()))
     assert logs == gw.logs()
@@ -399,11 +391,11 @@ def test_one_object_serves_many_event_loops_tasks_and_processes(gw: LocalGateway
     for _ in range(2):
         assert asyncio.run(several()) == [log_id(message)] * 5
     assert logs.get(message).id == log_id(message)
-    # What was left open would warn now.
+    # Anything left open would warn now.
     gc.collect()
 
 
-def test_settings_come_from_the_environment(
+def test_settings_are_read_from_the_environment(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLOUDFLARE_ACCOUNT_ID", gw.account_id)
@@ -413,7 +405,7 @@ def test_settings_come_from_the_environment(
     assert GatewayLogs() == gw.logs()
 
 
-def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
+def test_base_url_defaults_to_cloudflares_api() -> None:
     logs = GatewayLogs(**SETTINGS)
     assert logs.base_url is None
     with cloudflare.Cloudflare(api_token="x", base_url=logs.base_url) as client:
@@ -437,7 +429,7 @@ def test_without_a_base_url_cloudflares_own_api_is_asked() -> None:
         ({"run_token": "a secret"}, "Extra inputs are not permitted"),
     ],
 )
-def test_a_setting_that_is_missing_or_malformed_is_named_at_once(
+def test_settings_that_are_missing_or_malformed_are_named_at_construction(
     settings: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
@@ -446,7 +438,7 @@ def test_a_setting_that_is_missing_or_malformed_is_named_at_once(
     assert "a-management-token" not in repr(caught.value.errors()) + str(caught.value)
 
 
-def test_positional_settings_are_refused() -> None:
+def test_settings_given_by_position_are_rejected() -> None:
     with pytest.raises(ValidationError, match="valid dictionary"):
         GatewayLogs.model_validate("a-management-token")
 
@@ -508,7 +500,7 @@ UNIFIED: dict[str, Any] = {"routing": "unified", "cloudflare_api_token": "the-mo
         ),
     ],
 )
-def test_a_models_logs_are_where_its_requests_go(
+def test_logs_of_a_model_are_those_of_its_gateway(
     settings: dict[str, Any],
     expected: tuple[str | None, ...],
     monkeypatch: pytest.MonkeyPatch,
@@ -518,7 +510,7 @@ def test_a_models_logs_are_where_its_requests_go(
     assert followed(**settings) == dict(zip(names, expected, strict=True))
 
 
-def test_no_other_credential_of_a_model_is_taken_and_any_setting_can_be_given() -> None:
+def test_logs_of_a_model_use_none_of_its_other_credentials() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", account_id=ACCOUNT, gateway_id="mine", **NATIVE
     )
@@ -528,7 +520,7 @@ def test_no_other_credential_of_a_model_is_taken_and_any_setting_can_be_given() 
     assert GatewayLogs.of(llm, **settings) == GatewayLogs(**settings)
 
 
-def test_behind_a_custom_domain_the_gateway_must_be_named() -> None:
+def test_custom_domain_needs_an_explicit_gateway() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", account_id=ACCOUNT, base_url="https://ai.example.com/x", **NATIVE
     )
@@ -536,7 +528,9 @@ def test_behind_a_custom_domain_the_gateway_must_be_named() -> None:
         GatewayLogs.of(llm, api_token="t")
 
 
-def test_requests_without_a_gateway_are_in_the_default_one(gw: LocalGateway, call: Call) -> None:
+def test_default_gateway_has_the_logs_of_requests_without_a_gateway(
+    gw: LocalGateway, call: Call
+) -> None:
     llm = gw.chat_model(routing="unified", gateway_id=None)
     message = llm.invoke("Hi")
     logs = GatewayLogs.of(llm)
@@ -546,19 +540,17 @@ def test_requests_without_a_gateway_are_in_the_default_one(gw: LocalGateway, cal
 
 
 def run(code: str) -> str:
-    done = subprocess.run(  # noqa: S603 - a Python of our own
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
-    )
+    done = run_python("-W", "error", "-c", code)
     return done.stdout + done.stderr
 
 
-def test_the_package_and_its_model_load_neither_the_logs_nor_the_sdk() -> None:
+def test_imports_of_the_package_load_neither_the_logs_nor_the_sdk() -> None:
     names = "{'cloudflare', 'langchain_cf_deepseek.logs', 'langchain_cf_deepseek._logs_api'}"
     loading = "from langchain_cf_deepseek import ChatCloudflareDeepSeek, CFDeepSeekError"
     assert run(f"{loading}; import sys; print({names} & set(sys.modules))") == "set()\n"
 
 
-def test_without_the_extra_the_way_to_install_it_is_said() -> None:
+def test_missing_logs_extra_names_what_to_install() -> None:
     blocked = "import sys; sys.modules['cloudflare'] = None; import langchain_cf_deepseek.logs"
     assert run(blocked).endswith(
         "ImportError: The gateway's logs need more packages: "

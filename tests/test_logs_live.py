@@ -1,4 +1,4 @@
-"""Feedback on a real answer in a real gateway, where credentials are set.
+"""Feedback on a real message in a real gateway, where credentials are set.
 
 Set CLOUDFLARE_ACCOUNT_ID, CLOUDFLARE_GATEWAY_ID, DEEPSEEK_API_KEY or CF_AIG_TOKEN, and
 CLOUDFLARE_API_TOKEN to a token with the permissions AI Gateway Read and Edit; then run this file.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-async def test_feedback_on_a_real_answer_is_in_its_log() -> None:
+async def test_feedback_on_a_real_message_is_in_its_log() -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash", gateway=GatewayOptions(metadata={"test": "live"}), **_SETTINGS
     )

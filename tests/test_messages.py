@@ -1,4 +1,4 @@
-"""Every message LangChain can express goes to DeepSeek in its form, or is refused by name."""
+"""Every LangChain message is sent in DeepSeek's format, or rejected by name."""
 
 import re
 from typing import Any
@@ -112,7 +112,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": URL}}
         ),
     ],
 )
-def test_a_message_goes_out_in_deepseeks_form(
+def test_message_is_sent_in_deepseeks_format(
     gw: LocalGateway, message: BaseMessage, wire: dict[str, Any]
 ) -> None:
     assert gw.chat_model()._get_request_payload([message])["messages"] == [wire]
@@ -171,7 +171,7 @@ def test_a_message_goes_out_in_deepseeks_form(
         ),
     ],
 )
-def test_what_deepseek_has_no_form_for_is_refused_before_sending(
+def test_message_without_a_deepseek_format_is_rejected_before_sending(
     gw: LocalGateway, ask: Ask, message: BaseMessage, complaint: str
 ) -> None:
     where = f"messages[1] ({type(message).__name__}): "
@@ -180,7 +180,7 @@ def test_what_deepseek_has_no_form_for_is_refused_before_sending(
     assert gw.requests == []
 
 
-def test_arguments_that_were_no_json_go_back_as_the_model_wrote_them(
+def test_arguments_that_are_not_json_are_sent_back_as_the_model_wrote_them(
     gw: LocalGateway, ask: Ask
 ) -> None:
     call = InvalidToolCall(name="f", args="[not json", id="a", error=None, type="invalid_tool_call")
@@ -195,7 +195,7 @@ def test_arguments_that_were_no_json_go_back_as_the_model_wrote_them(
     ]
 
 
-def test_what_an_answer_holds_beyond_the_documented_goes_back_unchanged(
+def test_undocumented_fields_of_a_completion_are_sent_back_unchanged(
     gw: LocalGateway, ask: Ask
 ) -> None:
     """https://api-docs.deepseek.com/guides/web_tools: returned blocks must be sent back."""
@@ -213,7 +213,7 @@ def test_what_an_answer_holds_beyond_the_documented_goes_back_unchanged(
     }
 
 
-def test_a_prefix_is_continued_on_the_beta_path(gw: LocalGateway, ask: Ask) -> None:
+def test_prefix_is_continued_on_the_beta_path(gw: LocalGateway, ask: Ask) -> None:
     """https://api-docs.deepseek.com/guides/chat_prefix_completion"""
     prefix = AIMessage("The sky is", additional_kwargs={"prefix": True})
     gw.reply(content=" blue.")
@@ -227,14 +227,14 @@ def test_a_prefix_is_continued_on_the_beta_path(gw: LocalGateway, ask: Ask) -> N
     }
 
 
-def test_the_beta_path_of_a_base_url_with_a_version_takes_its_place(gw: LocalGateway) -> None:
+def test_beta_path_replaces_the_version_of_a_base_url(gw: LocalGateway) -> None:
     prefix = AIMessage("The sky is", additional_kwargs={"prefix": True})
     base_url = gw.base_url("provider-native")
     gw.chat_model(base_url=f"{base_url}/v1").invoke([HumanMessage("Colour?"), prefix])
     assert gw.requests[-1].path.endswith("/local/deepseek/beta/chat/completions")
 
 
-def test_a_prefix_is_refused_where_there_is_no_beta_path(gw: LocalGateway, ask: Ask) -> None:
+def test_prefix_is_rejected_without_a_beta_path(gw: LocalGateway, ask: Ask) -> None:
     prefix = AIMessage("The sky is", additional_kwargs={"prefix": True})
     with pytest.raises(ValueError, match="prefix completion needs DeepSeek's beta path"):
         ask(gw.chat_model(routing="unified"), [HumanMessage("Colour?"), prefix])

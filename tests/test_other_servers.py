@@ -1,4 +1,4 @@
-"""Servers of another dialect than DeepSeek's: Workers AI, vLLM, OpenRouter, any upstream."""
+"""Servers that deviate from DeepSeek's format: Workers AI, vLLM, OpenRouter, any upstream."""
 
 import json
 from typing import Any
@@ -16,37 +16,27 @@ from tests.streaming import USAGE, completion, delta, event_stream, serve
 TOKENS = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12}
 
 
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["stream", "astream"])
-def stream_path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def _answer(gw: LocalGateway, path: str, whole: Any, *deltas: Any, **settings: Any) -> Any:
+def _message(gw: LocalGateway, path: str, whole: Any, *deltas: Any, **settings: Any) -> Any:
     serve(gw, path, whole, *deltas)
     return PATHS[path](gw.chat_model(max_retries=0, **settings), "Hi")
 
 
 def _sent_back(gw: LocalGateway, path: str, message: Any, **settings: Any) -> dict[str, Any]:
-    """Return the assistant turn that `message` becomes on the wire."""
-    serve(gw, path, completion(content="ok"))  # DeepSeek's own checks do not know these turns
+    """Return the assistant message that is sent for `message`."""
+    serve(gw, path, completion(content="ok"))  # DeepSeek's own checks reject these turns
     PATHS[path](gw.chat_model(**settings), [HumanMessage("Hi"), message, HumanMessage("Go on")])
     (turn,) = [turn for turn in gw.requests[-1].body["messages"] if turn["role"] == "assistant"]
     return dict(turn)
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_reasoning_under_the_word_of_other_servers_is_reasoning_and_goes_back_under_it(
+def test_reasoning_under_another_key_is_read_and_sent_back_under_it(
     gw: LocalGateway, path: str, version: str
 ) -> None:
     """https://github.com/vllm-project/router/issues/115"""
     whole = completion(content="Hello.", reasoning="A greeting.")
     pieces = [{"reasoning": "A gree"}, {"reasoning": "ting."}, {"content": "Hello."}]
-    message = _answer(gw, path, whole, *pieces, output_version=version)
+    message = _message(gw, path, whole, *pieces, output_version=version)
     blocks = [
         {key: value for key, value in block.items() if key != "index"}
         for block in message.content_blocks
@@ -64,16 +54,16 @@ def test_reasoning_under_the_word_of_other_servers_is_reasoning_and_goes_back_un
     }
 
 
-def test_reasoning_under_both_words_is_read_once(gw: LocalGateway, path: str) -> None:
+def test_reasoning_under_both_keys_is_read_once(gw: LocalGateway, path: str) -> None:
     whole = completion(content="Hi.", reasoning="Greet.", reasoning_content="Greet.")
-    message = _answer(gw, path, whole)
+    message = _message(gw, path, whole)
     assert message.additional_kwargs == {"reasoning_content": "Greet."}
     assert _sent_back(gw, path, message)["reasoning_content"] == "Greet."
 
 
-def test_reasoning_that_is_no_text_is_kept_as_an_unknown_key(gw: LocalGateway, path: str) -> None:
+def test_reasoning_that_is_not_text_is_kept_as_an_unknown_key(gw: LocalGateway, path: str) -> None:
     details = [{"type": "reasoning.text", "text": "Greet.", "index": 0}]
-    message = _answer(gw, path, completion(content="Hi.", reasoning={"x": 1}, details=details))
+    message = _message(gw, path, completion(content="Hi.", reasoning={"x": 1}, details=details))
     assert message.additional_kwargs == {"deepseek": {"reasoning": {"x": 1}, "details": details}}
     sent = _sent_back(gw, path, message)
     assert (sent["reasoning"], sent["details"]) == ({"x": 1}, details)
@@ -92,16 +82,16 @@ def test_reasoning_that_is_no_text_is_kept_as_an_unknown_key(gw: LocalGateway, p
 def test_content_as_a_json_number_or_boolean_is_text(
     gw: LocalGateway, stream_path: str, values: list[Any], text: str
 ) -> None:
-    """Workers AI streams digits so."""
+    """Workers AI streams digits as numbers."""
     deltas = [{"content": value} for value in values]
-    assert _answer(gw, stream_path, completion(), *deltas).content == text
+    assert _message(gw, stream_path, completion(), *deltas).content == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (False, "false"), (42, "42")])
-def test_a_whole_answer_that_is_a_number_is_text(
+def test_content_of_a_completion_that_is_a_number_is_text(
     gw: LocalGateway, path: str, value: Any, text: str
 ) -> None:
-    assert _answer(gw, path, completion(content=value)).content == text
+    assert _message(gw, path, completion(content=value)).content == text
 
 
 def _usage(prompt: int, output: int) -> dict[str, Any]:
@@ -151,7 +141,7 @@ USAGES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("usage", USAGES)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_usage_is_the_last_that_came_and_counted_once(
+def test_usage_is_the_last_received_and_counted_once(
     gw: LocalGateway, stream_path: str, usage: str, version: str
 ) -> None:
     """https://github.com/cloudflare/ai/issues/651"""
@@ -179,12 +169,12 @@ IN_PIECES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("is_in_pieces", [False, True])
-def test_content_as_blocks_keeps_all_of_them_and_goes_back_unchanged(
+def test_content_blocks_are_all_kept_and_sent_back_unchanged(
     gw: LocalGateway, path: str, version: str, *, is_in_pieces: bool
 ) -> None:
     whole = completion(content=SEARCH, reasoning_content="Look.")
     deltas = [{"reasoning_content": "Look."}, *IN_PIECES] if is_in_pieces else []
-    message = _answer(gw, path, whole, *deltas, output_version=version)
+    message = _message(gw, path, whole, *deltas, output_version=version)
     assert message.text == "Blue."
     kinds = [block["type"] for block in message.content_blocks if block.get("text") != ""]
     assert kinds == ["reasoning", "server_tool_call", "server_tool_result", "text"]
@@ -194,43 +184,45 @@ def test_content_as_blocks_keeps_all_of_them_and_goes_back_unchanged(
     assert sent == {"role": "assistant", "content": blocks, "reasoning_content": "Look."}
 
 
-def test_text_that_came_as_blocks_goes_back_as_blocks(gw: LocalGateway, path: str) -> None:
+def test_content_text_blocks_are_sent_back_as_blocks(gw: LocalGateway, path: str) -> None:
     blocks = [{"type": "text", "text": "He"}, {"type": "text", "text": "llo"}]
-    message = _answer(gw, path, completion(content=blocks))
+    message = _message(gw, path, completion(content=blocks))
     assert message.text == "Hello"
     assert _sent_back(gw, path, message)["content"] == blocks
 
 
-def test_an_answer_that_langchain_wrote_as_blocks_goes_back_as_text(
+def test_content_blocks_made_by_langchain_are_sent_back_as_text(
     gw: LocalGateway, path: str
 ) -> None:
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
     whole = completion("tool_calls", content="Hi.", reasoning_content="Greet.", tool_calls=calls)
-    message = _answer(gw, path, whole)
+    message = _message(gw, path, whole)
     copy = message.model_copy(update={"content": message.content_blocks})
     sent = _sent_back(gw, path, copy)
     assert (sent["content"], sent["reasoning_content"]) == ("Hi.", "Greet.")
 
 
-def test_reasoning_under_another_word_is_sent_under_deepseeks_too_where_it_is_checked(
+def test_reasoning_under_another_key_is_also_sent_under_deepseeks_where_it_is_checked(
     gw: LocalGateway, path: str
 ) -> None:
-    """A thread may go from one server to the other in the middle of a tool loop."""
+    """A thread can move from one server to another in the middle of a tool loop."""
     calls = [{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    message = _answer(gw, path, completion("tool_calls", reasoning="Look.", tool_calls=calls))
+    message = _message(gw, path, completion("tool_calls", reasoning="Look.", tool_calls=calls))
     history = [HumanMessage("Hi"), message, ToolMessage("done", tool_call_id="a")]
     PATHS[path](gw.chat_model(max_retries=0), history)
     turn = gw.requests[-1].body["messages"][1]
     assert (turn["reasoning"], turn["reasoning_content"]) == ("Look.", "Look.")
 
 
-def test_blocks_that_do_not_fit_together_are_all_kept(gw: LocalGateway, stream_path: str) -> None:
+def test_content_blocks_that_cannot_be_merged_are_all_kept(
+    gw: LocalGateway, stream_path: str
+) -> None:
     deltas = [
         {"content": [{"type": "score", "value": 0.5, "index": 0}]},
         {"content": [{"type": "score", "value": 0.7, "index": 0}]},
         {"content": [{"type": "text", "text": "Hi", "index": 1}]},
     ]
-    message = _answer(gw, stream_path, completion(), *deltas)
+    message = _message(gw, stream_path, completion(), *deltas)
     assert [block for block in message.content if block] == [
         {"type": "score", "value": 0.5, "index": 0},
         {"type": "score", "value": 0.7},
@@ -238,13 +230,13 @@ def test_blocks_that_do_not_fit_together_are_all_kept(gw: LocalGateway, stream_p
     ]
 
 
-def test_text_may_come_as_text_and_as_blocks(gw: LocalGateway, stream_path: str) -> None:
+def test_content_can_mix_text_and_blocks(gw: LocalGateway, stream_path: str) -> None:
     deltas = [{"content": "He"}, {"content": ["l", {"type": "text", "text": "lo"}]}]
-    message = _answer(gw, stream_path, completion(), *deltas)
+    message = _message(gw, stream_path, completion(), *deltas)
     assert message.text == "Hello"
 
 
-def test_unknown_keys_are_added_up_as_langchain_adds_content_up(
+def test_unknown_keys_are_merged_as_langchain_merges_content(
     gw: LocalGateway, stream_path: str
 ) -> None:
     deltas = [
@@ -253,7 +245,7 @@ def test_unknown_keys_are_added_up_as_langchain_adds_content_up(
         {"content": "", "note": "b", "nested": {"x": {"y": "1"}}},
         {"content": "", "nested": {"x": {"z": "2"}}},
     ]
-    message = _answer(gw, stream_path, completion(), *deltas)
+    message = _message(gw, stream_path, completion(), *deltas)
     unknown = {
         "search": [{"index": 0, "query": "sky"}, {"index": 1, "query": "sea"}],
         "note": "ab",
@@ -275,12 +267,12 @@ def test_unknown_keys_are_added_up_as_langchain_adds_content_up(
         (["\ude00a"], "\ufffda"),
     ],
 )
-def test_halves_of_a_character_meet_and_one_alone_does_no_harm(
+def test_surrogate_halves_are_joined_and_a_single_one_is_replaced(
     gw: LocalGateway, path: str, key: str, halves: list[str], text: str
 ) -> None:
     """https://github.com/lobehub/lobehub/issues/15086"""
     whole = completion(**_one(key, "".join(halves)))
-    message = _answer(gw, path, whole, *(_one(key, half) for half in halves))
+    message = _message(gw, path, whole, *(_one(key, half) for half in halves))
     came = message.content if key == "content" else message.additional_kwargs[key]
     assert came == text
     assert _sent_back(gw, path, message)[key] == text
@@ -329,7 +321,7 @@ def test_surrogates_in_tool_arguments_are_joined_or_replaced(
     gw: LocalGateway, path: str, pieces: list[Any], value: str, version: str
 ) -> None:
     whole, deltas = _tool_call_pieces(pieces)
-    message = _answer(gw, path, whole, *deltas, output_version=version)
+    message = _message(gw, path, whole, *deltas, output_version=version)
     assert message.tool_calls == [
         {"type": "tool_call", "name": "f", "args": {"x": value}, "id": "a"}
     ]
@@ -366,18 +358,18 @@ def test_surrogates_in_repeated_tool_arguments_do_not_add_a_tool_call(
     whole, deltas = _tool_call_pieces(pieces)
     (summary,) = whole["choices"][0]["message"]["tool_calls"]
     deltas.append({"tool_calls": [{"index": 0, **summary}]})
-    message = _answer(gw, stream_path, whole, *deltas)
+    message = _message(gw, stream_path, whole, *deltas)
     assert [call["args"] for call in message.tool_calls] == [{"x": "\ufffdb\ufffd"}]
 
 
 @pytest.mark.parametrize("content", [{"a": 1}, [[1]], [{"a": 1}], [None]])
-def test_content_of_no_known_kind_is_an_error(gw: LocalGateway, path: str, content: Any) -> None:
+def test_content_of_an_unknown_type_is_an_error(gw: LocalGateway, path: str, content: Any) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="not of the shape"):
-        _answer(gw, path, completion(content=content))
+        _message(gw, path, completion(content=content))
 
 
-def test_a_block_alone_is_content(gw: LocalGateway, path: str) -> None:
-    message = _answer(gw, path, completion(content={"type": "text", "text": "Hi"}))
+def test_content_can_be_a_single_block(gw: LocalGateway, path: str) -> None:
+    message = _message(gw, path, completion(content={"type": "text", "text": "Hi"}))
     assert message.text == "Hi"
     assert json.loads(json.dumps(_sent_back(gw, path, message)["content"])) in (
         "Hi",
@@ -385,11 +377,16 @@ def test_a_block_alone_is_content(gw: LocalGateway, path: str) -> None:
     )
 
 
-def test_usage_between_two_ends_of_a_stream_counts(gw: LocalGateway, stream_path: str) -> None:
+def test_usage_between_finish_and_done_is_counted(gw: LocalGateway, stream_path: str) -> None:
     events = [delta(content="Hello"), {**delta("stop", content=""), "usage": _usage(7, 3)}]
-    late = [{**delta("stop", content=" never"), "usage": USAGE}, {"odd": 1}, "text", None]
+    late: list[Any] = [
+        {**delta("stop", content=" never"), "usage": USAGE},
+        {"odd": 1},
+        "text",
+        None,
+    ]
     fault = event_stream(*events)
-    fault["body"] += "data: nonsense\n\n" + str(event_stream(*late)["body"])  # type: ignore[arg-type]
+    fault["body"] += "data: nonsense\n\n" + event_stream(*late)["body"]
     gw.fault(**fault)
     message = PATHS[stream_path](gw.chat_model(), "Hi")
     assert message.content == "Hello"

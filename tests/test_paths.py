@@ -1,4 +1,4 @@
-"""The same answer whichever way it is asked for: content, reasoning, tools, usage, facts."""
+"""Every path returns the same message: content, reasoning, tools, usage, gateway metadata."""
 
 import asyncio
 import base64
@@ -56,7 +56,7 @@ ANSWERS = {
 
 
 def _comparable(message: AIMessage) -> dict[str, Any]:
-    """All of a message that does not differ from request to request."""
+    """Return the parts of a message that do not differ between requests."""
     metadata = dict(message.response_metadata)
     assert metadata.pop("id")
     facts = dict(metadata.pop("cloudflare_gateway"))
@@ -79,13 +79,13 @@ def _comparable(message: AIMessage) -> dict[str, Any]:
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_every_path_gives_the_same_answer(gw: LocalGateway, routing: Any, answer: str) -> None:
+def test_paths_return_the_same_message(gw: LocalGateway, routing: Any, answer: str) -> None:
     llm = gw.chat_model(routing=routing).bind_tools([get_weather])
     messages = {}
     for name, ask in PATHS.items():
         gw.reply(ANSWERS[answer])
         messages[name] = _comparable(ask(llm, "Tell me."))
-    # The JSON answers of the unified endpoint say whose key was used; its events do not.
+    # JSON responses of the unified endpoint say whose key was used; its events do not.
     sources = {
         name: message["cloudflare_gateway"].pop("key_source", None)
         for name, message in messages.items()
@@ -95,7 +95,7 @@ def test_every_path_gives_the_same_answer(gw: LocalGateway, routing: Any, answer
     assert messages == dict.fromkeys(PATHS, messages["invoke"])
 
 
-def test_a_whole_answer_holds_all_of_it(gw: LocalGateway, ask: Ask) -> None:
+def test_message_holds_everything_of_the_completion(gw: LocalGateway, ask: Ask) -> None:
     gw.reply(ANSWERS["text"])
     message = ask(gw.chat_model(), "Why is the sky blue?")
     usage = message.response_metadata["token_usage"]
@@ -130,7 +130,7 @@ def test_a_whole_answer_holds_all_of_it(gw: LocalGateway, ask: Ask) -> None:
     }
 
 
-def test_batch_and_abatch_give_the_same_too(gw: LocalGateway) -> None:
+def test_batch_and_abatch_return_the_same_messages(gw: LocalGateway) -> None:
     llm = gw.chat_model(thinking="disabled")
     questions: list[LanguageModelInput] = [f"Question number {number}" for number in range(8)]
     batch = llm.batch(questions)
@@ -141,7 +141,7 @@ def test_batch_and_abatch_give_the_same_too(gw: LocalGateway) -> None:
 
 
 @pytest.mark.parametrize("usage_chunk", ["deepseek", "catalogue"])
-def test_usage_and_facts_come_once_in_a_stream(usage_chunk: Any) -> None:
+def test_usage_and_gateway_metadata_come_once_in_a_stream(usage_chunk: Any) -> None:
     with LocalGateway(usage_chunk=usage_chunk) as gw:
         chunks = list(gw.chat_model(routing="unified").stream("Why is the sky blue?"))
     assert [bool(chunk.usage_metadata) for chunk in chunks].count(True) == 1
@@ -153,10 +153,10 @@ def test_usage_and_facts_come_once_in_a_stream(usage_chunk: Any) -> None:
 
 
 @pytest.mark.parametrize("model", ["deepseek-flash", "deepseek-v4-pro"])
-def test_the_models_name_is_on_the_first_and_the_last_chunk_and_once_in_the_sum(
+def test_model_name_is_on_the_first_and_last_chunk_and_once_in_the_sum(
     gw: LocalGateway, model: str
 ) -> None:
-    """Other classes say it with the finish, and LangChain's event streams read it at the start."""
+    """Other classes send it with the finish; LangChain's event streams read it at the start."""
     chunks = list(gw.chat_model(model=model).stream("Why is the sky blue?"))
     (closing,) = [chunk for chunk in chunks if "finish_reason" in chunk.response_metadata]
     assert chunks[0].response_metadata["model_name"] == model
@@ -171,7 +171,7 @@ def load_dumped(message: Any) -> Any:
     return JsonPlusSerializer().loads_typed(JsonPlusSerializer().dumps_typed(message))
 
 
-def test_the_catalogue_streams_usage_after_the_answer_and_it_still_counts(ask: Ask) -> None:
+def test_usage_streamed_after_the_completion_is_counted(ask: Ask) -> None:
     with LocalGateway(usage_chunk="catalogue") as gw:
         message = ask(gw.chat_model(routing="unified", model="deepseek-v4-pro"), "Hello")
     assert message.response_metadata["finish_reason"] == "stop"
@@ -179,7 +179,7 @@ def test_the_catalogue_streams_usage_after_the_answer_and_it_still_counts(ask: A
     assert message.usage_metadata["total_tokens"] > 0
 
 
-def test_no_chunk_of_a_stream_is_an_empty_reasoning(gw: LocalGateway) -> None:
+def test_reasoning_chunks_are_never_empty(gw: LocalGateway) -> None:
     gw.reply(ANSWERS["text"])
     chunks = list(gw.chat_model().stream("Why?"))
     reasonings = [
@@ -193,7 +193,7 @@ def test_no_chunk_of_a_stream_is_an_empty_reasoning(gw: LocalGateway) -> None:
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_content_as_blocks_is_the_same_on_every_path(gw: LocalGateway, answer: str) -> None:
+def test_content_blocks_are_the_same_on_every_path(gw: LocalGateway, answer: str) -> None:
     llm = gw.chat_model(output_version="v1").bind_tools([get_weather])
     contents = {}
     for name, ask in PATHS.items():
@@ -207,7 +207,7 @@ def test_content_as_blocks_is_the_same_on_every_path(gw: LocalGateway, answer: s
     assert contents["invoke"][0]["type"] == "reasoning"
 
 
-def test_reasoning_goes_back_with_every_assistant_turn(gw: LocalGateway, ask: Ask) -> None:
+def test_reasoning_is_sent_back_with_every_assistant_message(gw: LocalGateway, ask: Ask) -> None:
     """https://github.com/langchain-ai/langchain/issues/34166"""
     call = {"name": "get_weather", "args": {"city": "Paris"}, "id": "call_1", "type": "tool_call"}
     history = [
@@ -246,7 +246,7 @@ def test_reasoning_goes_back_with_every_assistant_turn(gw: LocalGateway, ask: As
     ]
 
 
-def test_no_reasoning_goes_back_when_thinking_is_disabled(gw: LocalGateway, ask: Ask) -> None:
+def test_reasoning_is_not_sent_back_when_thinking_is_disabled(gw: LocalGateway, ask: Ask) -> None:
     history = [
         HumanMessage("Hello"),
         AIMessage("Hi.", additional_kwargs={"reasoning_content": "A greeting."}),
@@ -256,7 +256,7 @@ def test_no_reasoning_goes_back_when_thinking_is_disabled(gw: LocalGateway, ask:
     assert gw.requests[-1].body["messages"][1] == {"role": "assistant", "content": "Hi."}
 
 
-def test_a_streamed_tool_loop_is_taken_back_by_the_strictest_deepseek(
+def test_tool_loop_that_was_streamed_is_valid_for_strict_deepseek(
     gw: LocalGateway, ask: Ask
 ) -> None:
     """https://github.com/langchain-ai/langchain/issues/39370"""
@@ -269,7 +269,7 @@ def test_a_streamed_tool_loop_is_taken_back_by_the_strictest_deepseek(
     assert "18 degrees" in ask(llm, [question, first, result]).content
 
 
-def test_parameters_go_out_under_deepseeks_names(gw: LocalGateway, ask: Ask) -> None:
+def test_parameters_are_sent_under_deepseeks_names(gw: LocalGateway, ask: Ask) -> None:
     llm = gw.chat_model(
         temperature=0.5,
         max_completion_tokens=500,
@@ -298,7 +298,7 @@ def test_parameters_go_out_under_deepseeks_names(gw: LocalGateway, ask: Ask) -> 
     assert {k: v for k, v in body.items() if k in stream} in ({}, stream)
 
 
-def test_probabilities_come_for_each_token_of_answer_and_reasoning(
+def test_log_probabilities_cover_every_token_of_text_and_reasoning(
     gw: LocalGateway, ask: Ask
 ) -> None:
     gw.reply(content="Two words.", reasoning="Count them.")
@@ -313,7 +313,7 @@ def test_probabilities_come_for_each_token_of_answer_and_reasoning(
     }
 
 
-def test_stop_ends_the_answer_before_the_word(gw: LocalGateway, ask: Ask) -> None:
+def test_stop_word_ends_the_text_before_it(gw: LocalGateway, ask: Ask) -> None:
     gw.reply(content="one two STOP three", reasoning="Counting.")
     assert ask(gw.chat_model(), "Count", stop=["STOP"]).content == "one two "
 
@@ -332,7 +332,7 @@ def test_options_of_one_call_reach_the_wire(gw: LocalGateway, ask: Ask) -> None:
     assert "extra_headers" not in request.body
 
 
-def test_an_unknown_parameter_of_a_call_is_refused_before_sending(
+def test_parameter_of_a_call_that_is_unknown_is_rejected_before_sending(
     gw: LocalGateway, ask: Ask
 ) -> None:
     with pytest.raises(ValueError, match=r"unknown parameters \['temprature'\]"):
@@ -347,7 +347,9 @@ IMAGE = {
 }
 
 
-def test_a_model_that_sees_gets_images_in_deepseeks_form(gw: LocalGateway, ask: Ask) -> None:
+def test_images_are_sent_in_deepseeks_format_to_a_model_with_vision(
+    gw: LocalGateway, ask: Ask
+) -> None:
     forms: list[str | dict[Any, Any]] = [
         IMAGE,
         {"type": "image", "base64": PICTURE_DATA, "mime_type": "image/png"},
@@ -361,7 +363,7 @@ def test_a_model_that_sees_gets_images_in_deepseeks_form(gw: LocalGateway, ask: 
     assert gw.requests[-1].body["messages"] == [{"role": "user", "content": [text] + [IMAGE] * 3}]
 
 
-def test_a_model_without_vision_is_not_sent_an_image(gw: LocalGateway, ask: Ask) -> None:
+def test_images_are_not_sent_to_a_model_without_vision(gw: LocalGateway, ask: Ask) -> None:
     """DeepSeek would answer without having seen it."""
     with pytest.raises(ValueError, match=r"messages\[0\] .* cannot read images"):
         ask(gw.chat_model(model="deepseek-v4-pro"), [HumanMessage([IMAGE])])
@@ -380,13 +382,13 @@ def test_streaming_can_be_turned_on_for_invoke(gw: LocalGateway) -> None:
     assert gw.requests[-1].body["stream"] is True
 
 
-def test_streams_without_usage_when_told_so(gw: LocalGateway) -> None:
+def test_stream_usage_false_requests_no_usage(gw: LocalGateway) -> None:
     list(gw.chat_model(stream_usage=False).stream("Hello"))
     list(gw.chat_model().stream("Hello", stream_usage=False))
     assert [request.body.get("stream_options") for request in gw.requests] == [None, None]
 
 
-def test_a_rate_limiter_is_asked_on_every_path(gw: LocalGateway, ask: Ask) -> None:
+def test_rate_limiter_is_used_on_every_path(gw: LocalGateway, ask: Ask) -> None:
     class Counting(InMemoryRateLimiter):
         asked = 0
 
@@ -415,7 +417,7 @@ class _Tokens(BaseCallbackHandler):
         self.end = response
 
 
-def test_callbacks_hear_each_token_and_the_whole(gw: LocalGateway) -> None:
+def test_callbacks_receive_each_token_and_the_message(gw: LocalGateway) -> None:
     gw.reply(ANSWERS["text"])
     heard = _Tokens()
     list(gw.chat_model().stream("Why?", config={"callbacks": [heard]}))
@@ -425,7 +427,7 @@ def test_callbacks_hear_each_token_and_the_whole(gw: LocalGateway) -> None:
     assert message.usage_metadata["total_tokens"] > 0
 
 
-def test_callbacks_of_invoke_get_the_token_usage(gw: LocalGateway) -> None:
+def test_callbacks_of_invoke_receive_the_token_usage(gw: LocalGateway) -> None:
     heard = _Tokens()
     message = gw.chat_model().invoke("Why?", config={"callbacks": [heard]})
     assert heard.end.llm_output["token_usage"] == message.response_metadata["token_usage"]
@@ -459,7 +461,7 @@ def test_protocol_events_carry_reasoning_text_and_tool_calls(gw: LocalGateway, a
     assert "log_id" in message.response_metadata["cloudflare_gateway"]
 
 
-def test_tracing_knows_provider_and_model(gw: LocalGateway) -> None:
+def test_tracing_has_provider_and_model(gw: LocalGateway) -> None:
     llm = gw.chat_model(temperature=0.5, max_tokens=100)
     assert llm._get_ls_params(stop=["END"]) == {
         "ls_provider": "deepseek",
@@ -472,13 +474,13 @@ def test_tracing_knows_provider_and_model(gw: LocalGateway) -> None:
     assert llm.invoke("Hello").response_metadata["model_provider"] == "deepseek"
 
 
-def test_the_versions_in_play_are_traced(gw: LocalGateway) -> None:
+def test_tracing_has_the_package_versions(gw: LocalGateway) -> None:
     llm: ChatCloudflareDeepSeek = gw.chat_model()
     assert llm.metadata is not None
     assert {"langchain-openai", "langchain-cf-deepseek"} <= llm.metadata["lc_versions"].keys()
 
 
-def test_a_copied_chunk_is_what_its_constructor_makes() -> None:
+def test_chunk_copied_from_a_template_equals_a_constructed_one() -> None:
     kwargs = {"reasoning_content": "Hm."}
     copied = build_text_chunk("Hi", kwargs, {"id": "1"})
     made = ChatGenerationChunk(

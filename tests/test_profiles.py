@@ -1,8 +1,6 @@
-"""What the profile of each model says, by each of its names and on each way to it."""
+"""The profile of each model, by each of its names and on each routing."""
 
 import json
-import subprocess
-import sys
 import warnings
 from importlib import import_module
 from importlib.metadata import version
@@ -18,6 +16,7 @@ from langchain_cf_deepseek.data._profiles import PROFILES, SOURCE_VERSION, UNIFI
 from langchain_cf_deepseek.data.refresh import AUGMENTATIONS, TARGET, generate
 from langchain_cf_deepseek.data.routings import Routing
 from tests.conftest import ACCOUNT
+from tests.subprocesses import run_python
 
 FLASH: dict[str, Any] = {
     "name": "DeepSeek V4.1 Flash",
@@ -90,39 +89,39 @@ def model(name: str, **settings: Any) -> ChatCloudflareDeepSeek:
     )
 
 
-def test_there_are_profiles_of_exactly_these_models() -> None:
+def test_profiles_exist_for_exactly_these_models() -> None:
     assert PROFILES.keys() == BY_NAME.keys()
 
 
 @pytest.mark.parametrize("prefix", ["", "deepseek/"])
 @pytest.mark.parametrize("name", [name for name in BY_NAME if not name.startswith("@cf/")])
-def test_a_model_has_its_profile_with_and_without_deepseeks_prefix(name: str, prefix: str) -> None:
+def test_profile_is_found_with_and_without_deepseeks_prefix(name: str, prefix: str) -> None:
     assert profile_of(prefix + name) == BY_NAME[name]
     assert profile_of(prefix + name, routing="compat") == BY_NAME[name]
     assert model(prefix + name).profile == BY_NAME[name]
 
 
 @pytest.mark.parametrize("name", [name for name in BY_NAME if name.startswith("@cf/")])
-def test_a_model_of_workers_ai_has_its_own_profile(name: str) -> None:
+def test_profile_of_a_workers_ai_model_is_its_own(name: str) -> None:
     assert profile_of(name, routing="unified") == BY_NAME[name]
     assert model(name, routing="unified").profile == BY_NAME[name]
 
 
 @pytest.mark.parametrize("name", ["deepseek-v4-pro", "deepseek/deepseek-v4-pro"])
-def test_the_unified_catalogue_has_limits_of_its_own(name: str) -> None:
+def test_profile_on_unified_has_the_limits_of_the_catalogue(name: str) -> None:
     limits = {"max_input_tokens": 131_072, "max_output_tokens": 131_072}
     assert profile_of(name, routing="unified") == {**PRO, **limits}
     assert model(name, routing="unified").profile == {**PRO, **limits}
 
 
 @pytest.mark.parametrize("name", ["dynamic/best", "cloudflare/auto", "custom-mine/model"])
-def test_a_model_that_is_not_known_has_no_profile_and_may_be_shown_images(name: str) -> None:
+def test_unknown_model_has_no_profile_and_accepts_images(name: str) -> None:
     assert profile_of(name, routing="unified") is None
     assert model(name, routing="unified").profile is None
     assert sees_images(None)
 
 
-def test_flash_sees_images_and_no_model_of_v4_does() -> None:
+def test_vision_is_a_capability_of_flash_and_not_of_v4() -> None:
     seeing = {name for name in BY_NAME if sees_images(profile_of(name))}
     assert seeing == {
         "deepseek-flash",
@@ -134,18 +133,18 @@ def test_flash_sees_images_and_no_model_of_v4_does() -> None:
 
 
 @pytest.mark.parametrize("routing", ROUTINGS)
-def test_no_model_claims_structured_output_which_chat_does_not_serve(routing: Routing) -> None:
+def test_profiles_do_not_claim_structured_output(routing: Routing) -> None:
     profiles = [profile_of(name, routing=routing) for name in PROFILES]
     assert [profile and profile["structured_output"] for profile in profiles] == [False] * 8
 
 
-def test_langchain_knows_every_key() -> None:
+def test_profile_keys_are_all_known_to_langchain() -> None:
     declared = get_type_hints(ModelProfile).keys()
     profiles = [*PROFILES.values(), *UNIFIED_PROFILES.values()]
     assert {key for profile in profiles for key in profile} <= declared
 
 
-def test_building_a_model_warns_of_nothing() -> None:
+def test_model_construction_raises_no_warning() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name in BY_NAME:
@@ -153,7 +152,7 @@ def test_building_a_model_warns_of_nothing() -> None:
     assert caught == []
 
 
-def test_a_profile_is_the_users_own_to_change() -> None:
+def test_profile_can_be_changed_without_affecting_other_models() -> None:
     profile = profile_of("deepseek-flash")
     assert profile is not None
     profile["reasoning_effort_levels"].append("ultra")
@@ -161,13 +160,13 @@ def test_a_profile_is_the_users_own_to_change() -> None:
     assert profile_of("deepseek-flash") == FLASH
 
 
-def test_a_user_may_set_a_profile_of_his_own() -> None:
+def test_profile_can_be_set_by_the_caller() -> None:
     assert model("deepseek-flash", profile={"max_input_tokens": 1}).profile == {
         "max_input_tokens": 1
     }
 
 
-def test_a_model_named_in_a_call_is_judged_by_its_own_profile() -> None:
+def test_profile_of_the_model_named_in_a_call_is_used() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     body = model("deepseek-v4-pro")._get_request_payload(
         [("user", [image])], model="deepseek-flash"
@@ -183,17 +182,15 @@ def test_a_model_named_in_a_call_is_judged_by_its_own_profile() -> None:
     reason=f"_profiles.py was generated from langchain-deepseek {SOURCE_VERSION}; to take over the "
     "data of another: python -m langchain_cf_deepseek.data.refresh",
 )
-def test_the_generated_table_is_what_its_sources_give() -> None:
+def test_generated_table_matches_its_sources() -> None:
     public = import_module("langchain_deepseek.data._profiles")._PROFILES
     augmentations = AUGMENTATIONS.read_text(encoding="utf-8")
     assert TARGET.read_text(encoding="utf-8") == generate(public, SOURCE_VERSION, augmentations)
 
 
-def test_a_model_added_to_the_table_works_everywhere() -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.added_model"], capture_output=True, text=True, check=True
-    )
-    assert json.loads(ran.stdout) == {
+def test_model_added_to_the_table_works_everywhere() -> None:
+    finished = run_python("-m", "tests.added_model")
+    assert json.loads(finished.stdout) == {
         "profile": ["DeepSeek Next", 500],
         "is known": True,
         "errors for an image and for a long prompt": [
@@ -207,7 +204,7 @@ def test_a_model_added_to_the_table_works_everywhere() -> None:
     }
 
 
-def test_the_documented_command_writes_the_table() -> None:
+def test_refresh_command_writes_the_table() -> None:
     code = (
         "import sys, pathlib, runpy\n"
         "written = []\n"
@@ -217,6 +214,7 @@ def test_the_documented_command_writes_the_table() -> None:
         "exec(text)\n"
         "print(name, *PROFILES, *UNIFIED_PROFILES)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert set(BY_NAME) <= set(ran.stdout.split())
-    assert ran.stdout.startswith("_profiles.py ")
+    finished = run_python("-c", code)
+    assert finished.stderr == ""
+    assert set(BY_NAME) <= set(finished.stdout.split())
+    assert finished.stdout.startswith("_profiles.py ")

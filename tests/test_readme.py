@@ -15,7 +15,7 @@ from pydantic import SecretStr
 import langchain_cf_deepseek
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import repeatable
+from tests.doctor.expected_output import repeatable
 from tests.pages import account, anchors, blocks, code_words, printed, tree
 
 ROOT = Path(__file__).parent.parent

@@ -1,4 +1,4 @@
-"""When a request is sent again: the schedule, without the waiting."""
+"""Which requests are retried, and after which delay; nothing waits here."""
 
 import asyncio
 import time
@@ -18,35 +18,35 @@ BUSY: dict[str, Any] = {"status": 503, "body": {"error": {"message": "Service is
 
 
 @pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that calls would have slept, in order."""
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Replace the sleep of calls; return its seconds, in order."""
     slept: list[float] = []
 
     async def asleep(seconds: float) -> None:
         slept.append(seconds)
 
-    # Not the modules' own functions: the gateway sleeps too.
+    # Only the names of this module, because the gateway sleeps too.
     monkeypatch.setattr(transport, "time", SimpleNamespace(sleep=slept.append))
     monkeypatch.setattr(transport, "asyncio", SimpleNamespace(sleep=asleep))
     return slept
 
 
-def _failing(gw: LocalGateway, ask: Ask, times: int = RETRIES, **fault: Any) -> None:
+def _request_with_faults(gw: LocalGateway, ask: Ask, times: int = RETRIES, **fault: Any) -> None:
     gw.fault(Fault(times=times, **(BUSY | fault)))
     ask(gw.chat_model(max_retries=RETRIES), "Hello")
     assert len(gw.requests) == times + 1
 
 
-def test_pauses_double_up_to_eight_seconds(
-    gw: LocalGateway, ask: Ask, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+def test_retry_delay_doubles_up_to_eight_seconds(
+    gw: LocalGateway, ask: Ask, delays: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "random", SimpleNamespace(uniform=lambda _low, high: high))
-    _failing(gw, ask)
-    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    _request_with_faults(gw, ask)
+    assert delays == [0.5, 1, 2, 4, 8, 8, 8]
 
 
-def test_pauses_are_shortened_at_random_by_up_to_a_quarter(
-    gw: LocalGateway, ask: Ask, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+def test_retry_delay_is_shortened_at_random_by_up_to_a_quarter(
+    gw: LocalGateway, ask: Ask, delays: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[float, float]] = []
 
@@ -55,17 +55,17 @@ def test_pauses_are_shortened_at_random_by_up_to_a_quarter(
         return low
 
     monkeypatch.setattr(retries, "random", SimpleNamespace(uniform=draw))
-    _failing(gw, ask, times=3)
-    assert (drawn, pauses) == ([(0.75, 1)] * 3, [0.375, 0.75, 1.5])
+    _request_with_faults(gw, ask, times=3)
+    assert (drawn, delays) == ([(0.75, 1)] * 3, [0.375, 0.75, 1.5])
 
 
-def test_two_clients_that_fail_together_do_not_come_back_together(
-    gw: LocalGateway, ask: Ask, pauses: list[float]
+def test_retry_delays_of_two_clients_that_fail_together_differ(
+    gw: LocalGateway, ask: Ask, delays: list[float]
 ) -> None:
     for _ in range(2):
         gw.reset()
-        _failing(gw, ask, times=3)
-    assert pauses[:3] != pauses[3:]
+        _request_with_faults(gw, ask, times=3)
+    assert delays[:3] != delays[3:]
 
 
 @pytest.mark.parametrize(
@@ -76,59 +76,59 @@ def test_two_clients_that_fail_together_do_not_come_back_together(
         ({"retry-after": "120"}, 120.0),
     ],
 )
-def test_the_pause_is_what_the_server_asks_for(
-    gw: LocalGateway, ask: Ask, pauses: list[float], header: dict[str, str], seconds: float
+def test_retry_after_sets_the_delay(
+    gw: LocalGateway, ask: Ask, delays: list[float], header: dict[str, str], seconds: float
 ) -> None:
-    _failing(gw, ask, times=2, headers=header)
-    assert pauses == [seconds, seconds]
+    _request_with_faults(gw, ask, times=2, headers=header)
+    assert delays == [seconds, seconds]
 
 
-def test_a_server_that_asks_for_a_long_pause_is_not_asked_again(
-    gw: LocalGateway, ask: Ask, pauses: list[float]
+def test_retry_after_above_the_maximum_is_not_retried(
+    gw: LocalGateway, ask: Ask, delays: list[float]
 ) -> None:
     gw.fault(headers={"retry-after": "121"}, **BUSY)
     with pytest.raises(errors.CFDeepSeekAPIError) as caught:
         ask(gw.chat_model(), "Hello")
-    assert (caught.value.retry_after, pauses, len(gw.requests)) == (121.0, [], 1)
+    assert (caught.value.retry_after, delays, len(gw.requests)) == (121.0, [], 1)
 
 
-def test_a_request_is_sent_again_max_retries_times(
-    gw: LocalGateway, ask: Ask, pauses: list[float]
+def test_request_is_retried_max_retries_times(
+    gw: LocalGateway, ask: Ask, delays: list[float]
 ) -> None:
     gw.fault(Fault(times=9, **BUSY))
     with pytest.raises(errors.CFDeepSeekAPIError):
         ask(gw.chat_model(max_retries=3), "Hello")
-    assert (len(pauses), len(gw.requests)) == (3, 4)
+    assert (len(delays), len(gw.requests)) == (3, 4)
 
 
-def test_what_cannot_help_is_not_sent_again(
-    gw: LocalGateway, ask: Ask, pauses: list[float]
-) -> None:
+def test_permanent_failure_is_not_retried(gw: LocalGateway, ask: Ask, delays: list[float]) -> None:
     gw.fault(status=400, body={"error": {"message": "Wrong."}})
     with pytest.raises(errors.CFDeepSeekInvalidRequestError):
         ask(gw.chat_model(), "Hello")
-    assert (pauses, len(gw.requests)) == ([], 1)
+    assert (delays, len(gw.requests)) == ([], 1)
 
 
-def test_no_cookie_is_kept(gw: LocalGateway, ask: Ask) -> None:
+# Some HTTP libraries ignore the cookies of a host that is an IP address by themselves.
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_cookies_are_not_kept_between_calls(gw: LocalGateway, ask: Ask, host: str) -> None:
     """Cloudflare's tie a client to a server; one that is not ASCII would break a request."""
-    llm = gw.chat_model()
-
+    llm = gw.chat_model(base_url=gw.base_url().replace("127.0.0.1", host))
     for number in range(3):
         gw.fault(headers={"set-cookie": f"__cf_bm=cookie{number}; Path=/"})
         ask(llm, "Hello")
     assert [request.headers.get("cookie") for request in gw.requests] == [None] * 3
 
 
-def test_no_cookie_is_kept_by_the_client_of_a_loop(gw: LocalGateway) -> None:
-    llm = gw.chat_model()
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_cookies_are_not_kept_by_the_client_of_an_event_loop(gw: LocalGateway, host: str) -> None:
+    llm = gw.chat_model(base_url=gw.base_url().replace("127.0.0.1", host))
 
-    async def thrice() -> None:
+    async def send_three_requests() -> None:
         for number in range(3):
             gw.fault(headers={"set-cookie": f"__cf_bm=cookie{number}; Path=/"})
             await llm.ainvoke("Hello")
 
-    asyncio.run(thrice())
+    asyncio.run(send_three_requests())
     assert [request.headers.get("cookie") for request in gw.requests] == [None] * 3
 
 

@@ -1,4 +1,4 @@
-"""Where a request goes, what the model is called there, and which credentials leave the machine."""
+"""The URL of a request, the model name on the wire, and the credentials that are sent."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ CREDENTIAL_HEADERS = ("authorization", "cf-aig-authorization", "cf-aig-gateway-i
         ),
     ],
 )
-def test_each_routing_has_its_address(routing: Any, endpoint: str) -> None:
+def test_routing_has_its_url(routing: Any, endpoint: str) -> None:
     llm = ChatCloudflareDeepSeek(
         model="deepseek-flash",
         routing=routing,
@@ -88,7 +88,7 @@ def test_unified_routing_needs_no_gateway_id() -> None:
         ),
     ],
 )
-def test_each_routing_sends_its_model_name_and_only_its_credentials(
+def test_routing_sends_its_model_name_and_only_its_credentials(
     gw: LocalGateway,
     ask: Ask,
     model: str,
@@ -111,7 +111,7 @@ def test_each_routing_sends_its_model_name_and_only_its_credentials(
     assert sent == credentials
 
 
-def test_a_key_stored_in_the_gateway_means_no_authorization_header(ask: Ask) -> None:
+def test_stored_key_means_no_authorization_header(ask: Ask) -> None:
     with LocalGateway(stored_key=True) as gw:
         answer = ask(gw.chat_model(api_key=None), "Hello")
         (request,) = gw.requests
@@ -120,7 +120,7 @@ def test_a_key_stored_in_the_gateway_means_no_authorization_header(ask: Ask) -> 
     assert request.headers["cf-aig-authorization"] == "Bearer local-gateway-token"
 
 
-def test_an_open_gateway_needs_no_gateway_token(ask: Ask) -> None:
+def test_gateway_without_authentication_needs_no_gateway_token(ask: Ask) -> None:
     with LocalGateway(authenticated=False) as gw:
         ask(gw.chat_model(gateway_token=None), "Hello")
         (request,) = gw.requests
@@ -133,20 +133,20 @@ def test_an_open_gateway_needs_no_gateway_token(ask: Ask) -> None:
     ["dynamic/support", "@cf/deepseek-ai/deepseek-v4-pro-0813", "custom-mine/x", "cloudflare/auto"],
 )
 @pytest.mark.parametrize("routing", ["unified", "compat"])
-def test_names_of_cloudflare_pass_through_where_they_are_served(
+def test_cloudflare_model_names_are_sent_unchanged_where_they_are_served(
     gw: LocalGateway, routing: Any, model: str
 ) -> None:
     assert gw.chat_model(model=model, routing=routing).invoke("Hello").content
     assert gw.requests[-1].body["model"] == model
 
 
-def test_the_model_of_one_call_goes_the_same_way(gw: LocalGateway, ask: Ask) -> None:
+def test_model_of_a_call_is_resolved_like_the_configured_one(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(routing="unified"), "Hello", model="deepseek-v4-pro")
     assert gw.requests[-1].body["model"] == "deepseek/deepseek-v4-pro"
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "unified", "compat"])
-def test_everything_comes_from_the_environment(
+def test_environment_sets_every_credential_and_id(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch, routing: Any
 ) -> None:
     for name, value in gw.environment(routing).items():
@@ -154,7 +154,7 @@ def test_everything_comes_from_the_environment(
     assert ChatCloudflareDeepSeek(model="deepseek-flash").invoke("Hello").content
 
 
-def test_a_variable_that_is_set_but_empty_counts_as_not_set(
+def test_environment_variable_that_is_empty_counts_as_unset(
     gw: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CLOUDFLARE_AI_GATEWAY_ROUTING", "CLOUDFLARE_API_TOKEN", "CLOUDFLARE_GATEWAY_ID"):
@@ -177,7 +177,7 @@ UNIFIED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "message"),
     [
         (
             {"gateway_id": "my-gateway", "api_key": "k"},
@@ -337,20 +337,20 @@ UNIFIED: dict[str, Any] = {
         ),
     ],
 )
-def test_a_mistake_of_the_set_up_is_told_in_one_sentence_at_construction(
-    settings: dict[str, Any], complaint: str
+def test_invalid_settings_raise_one_sentence_at_construction(
+    settings: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         ChatCloudflareDeepSeek(**{"model": "deepseek-flash", **settings})
     (error,) = caught.value.errors()
-    assert error["msg"] == f"Value error, {complaint}"
+    assert error["msg"] == f"Value error, {message}"
     assert "deepseek-key" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "base_url", ["http://localhost:8787/x", "http://127.0.0.1:8787/x", "http://[::1]:8787/x"]
 )
-def test_plain_http_is_allowed_to_this_machine(base_url: str) -> None:
+def test_plain_http_is_allowed_to_loopback_addresses(base_url: str) -> None:
     llm = ChatCloudflareDeepSeek(model="deepseek-flash", base_url=base_url, api_key=SecretStr("k"))
     assert llm.endpoint == f"{base_url}/chat/completions"
 
@@ -362,8 +362,8 @@ def test_base_url_replaces_everything_before_chat_completions() -> None:
     assert llm.endpoint == "https://ai.example.com/deepseek/chat/completions"
 
 
-def test_behind_access_the_headers_of_the_user_are_the_credential(gw: LocalGateway) -> None:
-    """On a custom domain Cloudflare Access takes the place of the gateway token."""
+def test_cloudflare_access_headers_of_the_caller_are_the_credential(gw: LocalGateway) -> None:
+    """On a custom domain Cloudflare Access can replace the gateway token."""
     llm = gw.chat_model(
         api_key=None,
         gateway_token=None,
@@ -381,7 +381,7 @@ def test_behind_access_the_headers_of_the_user_are_the_credential(gw: LocalGatew
     assert "access-secret" not in repr(llm)
 
 
-def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+def test_proxy_of_the_environment_is_not_used_for_loopback_addresses(
     gw: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -392,7 +392,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
 MARKER = "marker-of-another-service"
 
 
-def test_nothing_of_openai_or_langsmith_reaches_the_wire(
+def test_settings_of_openai_and_langsmith_do_not_reach_the_wire(
     gw: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (
@@ -424,7 +424,7 @@ def test_nothing_of_openai_or_langsmith_reaches_the_wire(
 
 
 @pytest.mark.parametrize("model", ["gpt-5-pro", "codex-mini", "deepseek-codex"])
-def test_the_responses_api_never_switches_on(model: str) -> None:
+def test_responses_api_is_never_used(model: str) -> None:
     llm = ChatCloudflareDeepSeek(model=model, **NATIVE)
     payload = llm._get_request_payload("Hello", tools=[{"type": "web_search"}])
     assert payload["messages"] == [{"role": "user", "content": "Hello"}]
@@ -452,7 +452,9 @@ def test_the_responses_api_never_switches_on(model: str) -> None:
         ("top_k", 'only Workers AI (`@cf/...`) reads it: use `extra_body={"top_k": ...}` there'),
     ],
 )
-def test_a_name_of_another_class_is_told_what_to_write_instead(name: str, instead: str) -> None:
+def test_argument_names_of_other_classes_are_rejected_with_the_right_name(
+    name: str, instead: str
+) -> None:
     with pytest.raises(ValidationError) as caught:
         ChatCloudflareDeepSeek(**{"model": "deepseek-flash", **NATIVE, name: "x"})
     (error,) = caught.value.errors()

@@ -1,4 +1,4 @@
-"""Schemas of tools go out as DeepSeek takes them; what strict mode has no form for goes loose."""
+"""Tool schemas are sent as DeepSeek accepts them; strict mode is dropped where unsupported."""
 
 import json
 import re
@@ -73,9 +73,7 @@ def _without_titles(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", STRICT)
-def test_a_field_is_made_strict_where_its_meaning_stays(
-    gw: LocalGateway, ask: Ask, case: str
-) -> None:
+def test_strict_schema_of_a_field_keeps_its_meaning(gw: LocalGateway, ask: Ask, case: str) -> None:
     kind, expected = STRICT[case]
     bound: Any = gw.chat_model().bind_tools([create_model("F", a=(kind, ...))], strict=True)
     ask(bound, "Hi")
@@ -136,9 +134,7 @@ def _with_field(field: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", RAW)
-def test_a_schema_is_made_strict_where_its_meaning_stays(
-    gw: LocalGateway, ask: Ask, case: str
-) -> None:
+def test_strict_schema_keeps_the_meaning(gw: LocalGateway, ask: Ask, case: str) -> None:
     field, expected = RAW[case]
     ask(gw.chat_model(), "Hi", tools=[_tool(_with_field(field))])
     function = gw.requests[-1].body["tools"][0]["function"]
@@ -166,7 +162,7 @@ LOOSE: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", LOOSE)
-def test_a_schema_that_strict_mode_has_no_form_for_goes_loose_and_is_told(
+def test_strict_mode_is_dropped_with_a_warning_for_an_unsupported_schema(
     gw: LocalGateway, ask: Ask, case: str
 ) -> None:
     field, reason = LOOSE[case]
@@ -177,7 +173,7 @@ def test_a_schema_that_strict_mode_has_no_form_for_goes_loose_and_is_told(
     assert function == {"name": "f", "parameters": _with_field(field)}
 
 
-def test_the_choice_between_models_is_made_strict(gw: LocalGateway, ask: Ask) -> None:
+def test_strict_schema_of_a_union_of_models(gw: LocalGateway, ask: Ask) -> None:
     bound: Any = gw.chat_model().bind_tools([create_model("F", a=(Pet, ...))], strict=True)
     ask(bound, "Hi")
     field = gw.requests[-1].body["tools"][0]["function"]["parameters"]["properties"]["a"]
@@ -199,7 +195,7 @@ def grow(root: Node) -> str:
 @pytest.mark.parametrize(
     "recursive", [Node, plant, grow, {"title": "Node", **Node.model_json_schema()}]
 )
-def test_a_recursive_schema_keeps_its_recursion(
+def test_recursive_schema_keeps_its_recursion(
     gw: LocalGateway, ask: Ask, recursive: Any, strict: bool | None
 ) -> None:
     bound: Any = gw.chat_model().bind_tools([recursive], strict=strict)
@@ -218,14 +214,14 @@ def test_json_mode_keeps_the_recursion_of_a_schema(gw: LocalGateway, ask: Ask) -
 
 
 @pytest.mark.parametrize("name", ["Box[int]", "a b", "天气", "", "x" * 200, "größe", "é" * 200])
-def test_any_name_has_a_valid_one(name: str) -> None:
+def test_tool_name_is_made_valid(name: str) -> None:
     valid = valid_tool_name(name)
     assert re.fullmatch(r"[a-zA-Z0-9_-]{1,128}", valid)
     assert valid_tool_name(valid) == valid
 
 
 @pytest.mark.parametrize("name", ["f", "get-weather_2", "x" * 128])
-def test_a_valid_name_stays(name: str) -> None:
+def test_tool_name_that_is_valid_stays(name: str) -> None:
     assert valid_tool_name(name) == name
 
 
@@ -236,7 +232,7 @@ class Box(BaseModel, Generic[T]):
 
 
 @pytest.mark.parametrize("title", [None, "Two words", "天气"])
-def test_a_structured_result_of_any_name_is_asked_for_and_found(
+def test_structured_output_with_any_schema_name_is_requested_and_found(
     gw: LocalGateway, title: str | None
 ) -> None:
     schema = Box[int] if title is None else {**JSON_BOX, "title": title}

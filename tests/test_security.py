@@ -1,4 +1,4 @@
-"""Credentials leave over verified TLS, to the address that was set, and show in no complaint."""
+"""Credentials are sent only over verified TLS to the configured URL, and no error shows them."""
 
 import json
 import ssl
@@ -12,7 +12,6 @@ from typing import Any
 import openai
 import pytest
 import trustme
-from langchain_core.tools import tool
 from pydantic import ValidationError
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
@@ -20,6 +19,7 @@ from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError, CFDeepSeekInvalidRequestError
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PATHS, Ask
+from tests.tools import get_weather
 
 KEY = "secret-of-deepseek"
 TOKENS = {"gateway_token": "secret-of-the-gateway", "cloudflare_api_token": "secret-of-cloudflare"}
@@ -44,11 +44,11 @@ class _Answering(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(ANSWER).encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class TlsServer(HTTPServer):
-    """A server behind TLS; the certificate is good for one host name, if one trusts its issuer."""
+    """A TLS server whose certificate is valid for one host name, if its issuer is trusted."""
 
     def __init__(self, issuer: trustme.CA, name: str) -> None:
         super().__init__(("127.0.0.1", 0), _Answering)
@@ -96,11 +96,11 @@ OFF_ELSEWHERE = {
     "SSL_CERT_DIR": "",
     "SSL_CERT_FILE": "",
 }
-"""Variables that turn verification off for other clients, or look as if they did."""
+"""Variables that turn verification off for other clients, or seem to."""
 
 
 @pytest.mark.parametrize("variable", [None, *OFF_ELSEWHERE])
-def test_nothing_is_said_to_a_server_that_nobody_vouches_for(
+def test_untrusted_server_receives_nothing(
     tls: TlsServer, ask: Ask, variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if variable:
@@ -115,7 +115,7 @@ def _trust(issuer: trustme.CA, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "issuer.pem"))
 
 
-def test_an_issuer_of_ones_own_is_trusted_where_ssl_cert_file_names_it(
+def test_private_issuer_is_trusted_where_ssl_cert_file_names_it(
     tls: TlsServer, issuer: trustme.CA, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _trust(issuer, tmp_path, monkeypatch)
@@ -124,7 +124,7 @@ def test_an_issuer_of_ones_own_is_trusted_where_ssl_cert_file_names_it(
 
 
 @pytest.mark.parametrize("tls", ["elsewhere.example.com"], indirect=True)
-def test_a_certificate_of_another_host_is_refused(
+def test_certificate_of_another_host_is_rejected(
     tls: TlsServer, issuer: trustme.CA, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _trust(issuer, tmp_path, monkeypatch)
@@ -134,7 +134,7 @@ def test_a_certificate_of_another_host_is_refused(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_certificates_that_cannot_be_read_are_an_error_that_names_the_variable(
+def test_certificates_that_cannot_be_read_are_an_error_naming_the_variable(
     tls: TlsServer,
     ask: Ask,
     content: str | None,
@@ -151,7 +151,9 @@ def test_certificates_that_cannot_be_read_are_an_error_that_names_the_variable(
 
 
 @pytest.mark.parametrize("argument", ["verify", "verify_ssl", "ssl_verify", "insecure"])
-def test_no_argument_turns_verification_off(gw: LocalGateway, argument: str) -> None:
+def test_tls_verification_cannot_be_turned_off_by_an_argument(
+    gw: LocalGateway, argument: str
+) -> None:
     with pytest.raises(ValidationError, match=f"unknown argument `{argument}`"):
         gw.chat_model(**{argument: False})
 
@@ -162,7 +164,7 @@ def _redirect(gw: LocalGateway) -> None:
 
 
 @pytest.mark.parametrize("path", ["invoke", "stream"])
-def test_a_client_of_the_users_own_follows_no_redirect(gw: LocalGateway, path: str) -> None:
+def test_http_client_of_the_caller_follows_no_redirect(gw: LocalGateway, path: str) -> None:
     _redirect(gw)
     with (
         openai.DefaultHttpxClient(follow_redirects=True) as own,
@@ -172,7 +174,7 @@ def test_a_client_of_the_users_own_follows_no_redirect(gw: LocalGateway, path: s
     assert len(gw.requests) == 1
 
 
-async def test_an_async_client_of_the_users_own_follows_no_redirect(gw: LocalGateway) -> None:
+async def test_http_async_client_of_the_caller_follows_no_redirect(gw: LocalGateway) -> None:
     _redirect(gw)
     async with openai.DefaultAsyncHttpxClient(follow_redirects=True) as own:
         with pytest.raises(CFDeepSeekInvalidRequestError, match="redirect"):
@@ -192,7 +194,7 @@ REFUSED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("mistake", REFUSED)
-def test_a_refused_setting_shows_no_credential(gw: LocalGateway, mistake: str) -> None:
+def test_credentials_are_not_shown_by_a_rejected_setting(gw: LocalGateway, mistake: str) -> None:
     settings = {"api_key": KEY, **TOKENS, "default_headers": {"X-Team": "secret-of-a-header"}}
     with pytest.raises(ValidationError) as caught:
         gw.chat_model(**settings | REFUSED[mistake])
@@ -201,13 +203,7 @@ def test_a_refused_setting_shows_no_credential(gw: LocalGateway, mistake: str) -
     assert [secret for secret in SECRETS if any(secret in text for text in told)] == []
 
 
-@tool
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return city
-
-
-def test_no_warning_shows_a_credential(gw: LocalGateway) -> None:
+def test_credentials_are_not_shown_by_warnings(gw: LocalGateway) -> None:
     llm = gw.chat_model(
         routing="unified",
         account_id=ACCOUNT,

@@ -1,4 +1,4 @@
-"""Server-sent events come out whole, however their bytes are split."""
+"""Server-sent events are decoded the same however their bytes are split."""
 
 import itertools
 import json
@@ -32,7 +32,7 @@ def _decoded(*pieces: bytes) -> list[Any]:
         (b"", []),
     ],
 )
-def test_an_event_stream_is_read_as_the_standard_says(stream: bytes, events: list[Any]) -> None:
+def test_event_stream_is_decoded_as_the_standard_says(stream: bytes, events: list[Any]) -> None:
     assert _decoded(stream) == events
 
 
@@ -41,7 +41,7 @@ def test_an_event_stream_is_read_as_the_standard_says(stream: bytes, events: lis
     newline=st.sampled_from(["\n", "\r\n", "\r"]),
     cuts=st.lists(st.integers(min_value=0, max_value=400), max_size=20),
 )
-def test_any_split_gives_the_same_events(
+def test_event_stream_gives_the_same_events_for_any_split(
     events: list[dict[str, Any]], newline: str, cuts: list[int]
 ) -> None:
     lines = [f"data: {json.dumps(event, ensure_ascii=False)}{newline}{newline}" for event in events]

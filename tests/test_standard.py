@@ -1,4 +1,4 @@
-"""LangChain's own tests for chat models, whole, on all three routings.
+"""LangChain's own tests for chat models, all of them, on all three routings.
 
 They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentials of a routing set,
 `test_standard_live.py` runs the same against Cloudflare and DeepSeek.
@@ -6,7 +6,7 @@ They run against the local gateway. With CLOUDFLARE_ACCOUNT_ID and the credentia
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import httpx
 import pytest
@@ -14,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_tests.conftest import base_vcr_config
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
-from vcr import VCR  # type: ignore[import-untyped]  # it has no types
+from vcr import VCR
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.data.routings import Routing
@@ -24,7 +24,7 @@ from tests.conftest import ACCOUNT, PICTURE
 
 class _UnitTests(ChatModelUnitTests):
     routing: Routing
-    credential: dict[str, str]
+    credential: ClassVar[dict[str, str]]
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
@@ -64,7 +64,7 @@ class _UnitTests(ChatModelUnitTests):
 
     @pytest.mark.xfail(
         reason="loads only classes of langchain_core's own SERIALIZABLE_MAPPING; "
-        "test_lifetimes.py makes the same round trip with this class allowed"
+        "test_serialization.py makes the same round trip with this class allowed"
     )
     def test_serdes(self, *args: Any, **kwargs: Any) -> None:
         super().test_serdes(*args, **kwargs)
@@ -72,17 +72,17 @@ class _UnitTests(ChatModelUnitTests):
 
 class TestUnitProviderNative(_UnitTests):
     routing = "provider-native"
-    credential = {"api_key": "deepseek-key"}  # noqa: RUF012 - read only
+    credential: ClassVar[dict[str, str]] = {"api_key": "deepseek-key"}
 
 
 class TestUnitUnified(_UnitTests):
     routing = "unified"
-    credential = {"cloudflare_api_token": "cloudflare-token"}  # noqa: RUF012 - read only
+    credential: ClassVar[dict[str, str]] = {"cloudflare_api_token": "cloudflare-token"}
 
 
 class TestUnitCompat(_UnitTests):
     routing = "compat"
-    credential = TestUnitProviderNative.credential
+    credential: ClassVar[dict[str, str]] = TestUnitProviderNative.credential
 
 
 class _IntegrationTests(ChatModelIntegrationTests):
@@ -95,7 +95,7 @@ class _IntegrationTests(ChatModelIntegrationTests):
 
     @pytest.fixture(autouse=True)
     def _picture_from_the_web(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The picture that some tests fetch, without the web; its content does not matter."""
+        """Replace the picture that some tests fetch from the web; its content does not matter."""
         picture = httpx.Response(200, content=PICTURE)
         monkeypatch.setattr(httpx, "get", lambda *_args, **_kwargs: picture)
 
@@ -137,7 +137,7 @@ class _IntegrationTests(ChatModelIntegrationTests):
         default_cassette_name: str,
         model: BaseChatModel,
     ) -> Iterator[str]:
-        """Record the call of the test, since the gateway is at another port in each run."""
+        """Record the call of the test, because the port of the gateway differs in each run."""
         if not request.node.get_closest_marker("vcr"):
             yield str(tmp_path)
             return

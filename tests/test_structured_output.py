@@ -1,4 +1,4 @@
-"""Structured output and tool choice work out of the box, and never meet thinking on the wire."""
+"""Structured output and tool choice work by default, and never conflict with thinking."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ Item = TypeVar("Item")
 
 
 def _streamed(parts: list[Any]) -> Any:
-    """The parts of a dict add up; of a parsed result the last is the whole."""
+    """Return the sum of dict parts, or the last parsed result."""
     return sum(parts[1:], start=parts[0]) if isinstance(parts[0], AddableDict) else parts[-1]
 
 
@@ -83,7 +83,7 @@ def _as_dict(value: Any) -> Any:
 @pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
 @pytest.mark.parametrize("method", ["function_calling", "json_schema"])
 @pytest.mark.parametrize("routing", ["provider-native", "unified"])
-def test_the_default_is_a_forced_tool_call_without_thinking(
+def test_default_method_is_a_forced_tool_call_without_thinking(
     gw: LocalGateway, run: Run, schema: Any, method: Any, routing: Any
 ) -> None:
     """https://github.com/langchain-ai/langchain/issues/40769"""
@@ -100,7 +100,7 @@ def test_the_default_is_a_forced_tool_call_without_thinking(
 
 @pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
 @pytest.mark.parametrize("wish", [{"thinking": "enabled"}, {"reasoning_effort": "high"}])
-def test_with_thinking_wished_for_reasoning_and_result_come_together(
+def test_thinking_enabled_gives_reasoning_and_result_together(
     gw: LocalGateway, run: Run, schema: Any, wish: dict[str, Any]
 ) -> None:
     gw.reply(content=json.dumps(TOLD), reasoning="Cats cross.")
@@ -119,7 +119,9 @@ def test_with_thinking_wished_for_reasoning_and_result_come_together(
 
 @pytest.mark.parametrize("schema", [Joke, JokeDict, JOKE_SCHEMA])
 @pytest.mark.parametrize("content", ['{"setup": "x"}', "[1]"])
-def test_a_result_that_does_not_fit_is_told(gw: LocalGateway, schema: Any, content: str) -> None:
+def test_result_that_does_not_match_the_schema_is_an_error(
+    gw: LocalGateway, schema: Any, content: str
+) -> None:
     chain = gw.chat_model(thinking="enabled").with_structured_output(schema, include_raw=True)
     gw.reply(content=content, reasoning="r")
     answer = chain.invoke("A joke")
@@ -164,10 +166,10 @@ REPORT: dict[str, Any] = {"title": "Q3 of the year", "lines": ["one", "two"], "a
     ],
 )
 @pytest.mark.parametrize("limit", [1, 4, 9, 14, 20, 25])
-def test_a_result_cut_by_the_limit_is_an_error_that_names_it(
+def test_result_truncated_by_the_limit_is_an_error_naming_it(
     gw: LocalGateway, run: Run, schema: Any, method: Any, settings: dict[str, Any], limit: int
 ) -> None:
-    """With defaults in the schema, a half object fits it as well as a whole one."""
+    """With defaults in the schema, an incomplete object is valid too."""
     name = "report" if schema is REPORT_SCHEMA else schema.__name__
     calls = method == "function_calling" and not settings
     for include_raw in (False, True):
@@ -189,7 +191,9 @@ def test_a_result_cut_by_the_limit_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("schema", [Report, ReportDict, REPORT_SCHEMA])
-def test_partial_results_come_while_the_response_streams(gw: LocalGateway, schema: Any) -> None:
+def test_partial_results_are_yielded_while_the_response_streams(
+    gw: LocalGateway, schema: Any
+) -> None:
     gw.reply(content=json.dumps(REPORT), reasoning="A report.")
     chain = gw.chat_model(thinking="enabled").with_structured_output(schema)
     parts = [_as_dict(part) for part in chain.stream("A report")]
@@ -200,7 +204,7 @@ def test_partial_results_come_while_the_response_streams(gw: LocalGateway, schem
 @pytest.mark.parametrize("schema", [Report, ReportDict, REPORT_SCHEMA])
 @pytest.mark.parametrize("content", ["null", "5", '{"name": "Ada"]}', "no JSON", '{"amount": 125'])
 @pytest.mark.parametrize("settings", [{"thinking": "enabled"}, {"method": "json_mode"}])
-def test_a_response_without_a_whole_result_is_an_error_on_every_path(
+def test_response_without_a_complete_result_is_an_error_on_every_path(
     gw: LocalGateway, run: Run, schema: Any, content: str, settings: dict[str, Any]
 ) -> None:
     model, method = dict(settings), settings.get("method", "function_calling")
@@ -215,7 +219,9 @@ def test_a_response_without_a_whole_result_is_an_error_on_every_path(
         run(chain, "json")
 
 
-def test_a_forced_call_answered_in_text_says_so_with_the_text(gw: LocalGateway, run: Run) -> None:
+def test_forced_tool_call_answered_in_text_is_an_error_holding_the_text(
+    gw: LocalGateway, run: Run
+) -> None:
     gw.reply(content="I would rather not.")
     with pytest.raises(errors.CFDeepSeekAPIError, match="I would rather not"):
         run(gw.chat_model(max_retries=0).with_structured_output(Report), "A report")
@@ -226,9 +232,7 @@ def test_a_forced_call_answered_in_text_says_so_with_the_text(gw: LocalGateway, 
     assert isinstance(answer["parsing_error"], errors.CFDeepSeekAPIError)
 
 
-def test_an_error_of_the_service_is_raised_with_the_raw_message_too(
-    gw: LocalGateway, run: Run
-) -> None:
+def test_service_error_is_raised_even_with_include_raw(gw: LocalGateway, run: Run) -> None:
     gw.fail_next("deepseek-key")
     with pytest.raises(errors.CFDeepSeekAuthenticationError):
         run(gw.chat_model().with_structured_output(Report, include_raw=True), "A report")
@@ -236,7 +240,7 @@ def test_an_error_of_the_service_is_raised_with_the_raw_message_too(
 
 @pytest.mark.parametrize("call", [{"thinking": "enabled"}, {"reasoning_effort": "high"}])
 @pytest.mark.parametrize("include_raw", [False, True])
-def test_the_way_to_a_result_is_chosen_with_the_parameters_of_the_call(
+def test_method_is_chosen_by_the_parameters_of_the_call(
     gw: LocalGateway, call: dict[str, Any], *, include_raw: bool
 ) -> None:
     gw.reply(content=json.dumps(REPORT), reasoning="A report.")
@@ -273,7 +277,7 @@ class Box(BaseModel, Generic[Item]):
         {**BOX_SCHEMA, "title": "\u7bb1"},
     ],
 )
-def test_a_schema_may_have_a_name_that_no_tool_may_have(
+def test_schema_name_can_be_invalid_as_a_tool_name(
     gw: LocalGateway, run: Run, schema: Any, settings: dict[str, Any]
 ) -> None:
     chain = gw.chat_model(**settings).with_structured_output(schema)
@@ -286,7 +290,7 @@ def get_rate(currency: str) -> str:
 
 
 @pytest.mark.parametrize("settings", [{}, {"thinking": "enabled"}])
-def test_further_tools_go_out_beside_the_result(
+def test_further_tools_are_sent_with_the_result_schema(
     gw: LocalGateway, run: Run, settings: dict[str, Any]
 ) -> None:
     chain = gw.chat_model(**settings).with_structured_output(Report, tools=[get_rate])
@@ -299,7 +303,7 @@ def test_further_tools_go_out_beside_the_result(
     assert names == (["get_rate"] if settings else ["Report", "get_rate"])
 
 
-def test_a_call_of_another_tool_is_not_taken_for_a_result(gw: LocalGateway, run: Run) -> None:
+def test_tool_call_of_another_tool_is_not_a_result(gw: LocalGateway, run: Run) -> None:
     llm = gw.chat_model(thinking="enabled")
     chain = llm.with_structured_output(Report, tools=[get_rate], include_raw=True)
     gw.reply(tool_calls=[ToolCall("get_rate", {"currency": "EUR"})], reasoning="First the rate.")
@@ -309,14 +313,14 @@ def test_a_call_of_another_tool_is_not_taken_for_a_result(gw: LocalGateway, run:
     assert answer["raw"].tool_calls[0]["args"] == {"currency": "EUR"}
 
 
-def test_the_result_alone_is_the_default(gw: LocalGateway) -> None:
+def test_result_without_the_raw_message_is_the_default(gw: LocalGateway) -> None:
     gw.reply(content=f"```json\n{json.dumps(TOLD)}\n```", reasoning="r")
     chain = gw.chat_model(thinking="enabled").with_structured_output(Joke)
     assert chain.invoke("A joke") == Joke(**TOLD)
 
 
-def test_json_mode_says_json_when_the_prompt_does_not(gw: LocalGateway, ask: Ask) -> None:
-    """DeepSeek refuses JSON mode otherwise: the prompt must contain the word."""
+def test_json_mode_adds_the_word_json_when_the_prompt_lacks_it(gw: LocalGateway, ask: Ask) -> None:
+    """DeepSeek rejects JSON mode if the prompt does not contain the word."""
     llm = gw.chat_model()
     ask(llm, "Give me a joke", response_format={"type": "json_object"})
     assert gw.requests[-1].body["messages"] == [
@@ -347,7 +351,7 @@ def test_lone_surrogates_in_a_result_become_the_replacement_character(
     assert run(chain, "A joke") == Joke(setup="\U0001f600\ufffd..", punchline="b")
 
 
-def test_a_chain_of_prompt_model_and_schema_works(gw: LocalGateway, run: Run) -> None:
+def test_chain_of_prompt_model_and_schema_works(gw: LocalGateway, run: Run) -> None:
     gw.reply(tool_calls=[ToolCall("Joke", TOLD)])
     prompt = ChatPromptTemplate.from_messages(
         [("system", "Be funny."), ("human", "A joke about {it}")]
@@ -428,7 +432,7 @@ OFF = {"type": "disabled"}
         (None, None, None),
     ],
 )
-def test_every_spelling_of_a_tool_choice_becomes_deepseeks(
+def test_tool_choice_in_every_spelling_becomes_deepseeks(
     gw: LocalGateway, ask: Ask, choice: Any, sent: Any, thinking: Any
 ) -> None:
     ask(gw.chat_model().bind_tools(TOOLS, tool_choice=choice), "search for cats")
@@ -438,19 +442,19 @@ def test_every_spelling_of_a_tool_choice_becomes_deepseeks(
         assert request.body.get("thinking") == thinking
 
 
-def test_a_tool_choice_that_names_no_tool_is_refused(gw: LocalGateway) -> None:
+def test_tool_choice_that_names_no_tool_is_rejected(gw: LocalGateway) -> None:
     with pytest.raises(ValueError, match="names no tool"):
         gw.chat_model().invoke("x", tools=TOOLS, tool_choice={"type": "function"})
 
 
-def test_a_tool_choice_without_tools_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
+def test_tool_choice_without_tools_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
     ask(gw.chat_model(), "Hello", tool_choice="any")
     assert "tool_choice" not in gw.requests[-1].body
     assert "thinking" not in gw.requests[-1].body
 
 
 @pytest.mark.parametrize("wish", [{"thinking": "enabled"}, {"reasoning_effort": "low"}])
-def test_a_wish_to_think_comes_before_a_forced_choice_and_says_so_once(
+def test_thinking_enabled_overrides_a_forced_choice_and_warns_once(
     gw: LocalGateway, wish: dict[str, Any]
 ) -> None:
     llm = gw.chat_model(**wish).bind_tools(TOOLS, tool_choice="any")
@@ -496,7 +500,7 @@ def test_thinking_and_effort_are_never_sent_in_conflict(
     assert ("reasoning_content" in message.additional_kwargs) is (thinking != OFF)
 
 
-def test_a_thinking_mode_that_does_not_exist_is_refused(gw: LocalGateway, ask: Ask) -> None:
+def test_thinking_mode_that_is_unknown_is_rejected(gw: LocalGateway, ask: Ask) -> None:
     with pytest.raises(ValueError, match="`thinking` must be 'enabled' or 'disabled', not 'auto'"):
         ask(gw.chat_model(), "Hello", thinking="auto")
 
@@ -541,7 +545,7 @@ def test_strict_output_works_on_the_beta_path(gw: LocalGateway, run: Run) -> Non
     assert "minLength" not in json.dumps(parameters)
 
 
-def test_without_a_beta_path_strict_is_left_out_and_says_so_once(gw: LocalGateway) -> None:
+def test_strict_without_a_beta_path_is_dropped_and_warns_once(gw: LocalGateway) -> None:
     chain = gw.chat_model(routing="unified").with_structured_output(Joke, strict=True)
     with pytest.warns(UserWarning, match="beta path") as caught:
         chain.invoke("A joke")
@@ -551,7 +555,7 @@ def test_without_a_beta_path_strict_is_left_out_and_says_so_once(gw: LocalGatewa
     assert "strict" not in gw.requests[-1].body["tools"][0]["function"]
 
 
-def test_in_json_mode_strict_is_left_out_and_says_so(gw: LocalGateway) -> None:
+def test_strict_in_json_mode_is_dropped_and_warns(gw: LocalGateway) -> None:
     tools = [{"type": "function", "function": {**TOOLS[0]["function"], "strict": True}}]
     with pytest.warns(UserWarning, match="does not take strict tools in JSON mode"):
         gw.chat_model().invoke("JSON", tools=tools, response_format={"type": "json_object"})

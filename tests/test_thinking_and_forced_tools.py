@@ -1,4 +1,4 @@
-"""A model that thinks and a forced tool call: both come, by one further request where needed."""
+"""A thinking model and a forced tool call: both work, with a second request where needed."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway, ToolCall
 from tests.conftest import PATHS
+from tests.tools import get_weather
 
 pytestmark = pytest.mark.filterwarnings("ignore:DeepSeek does not take a forced tool choice")
 
@@ -23,24 +24,14 @@ class Weather(BaseModel):
     degrees: int
 
 
-def get_weather(city: str) -> str:
-    """Get the weather of a city."""
-    return f"18 degrees in {city}"
-
-
 THINKING = [{"thinking": "enabled"}, {"reasoning_effort": "max"}, {"reasoning_effort": "low"}]
 ARGS: dict[str, Any] = {"city": "Paris", "degrees": 18}
 OFF = {"type": "disabled"}
 
 
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.mark.parametrize("settings", THINKING)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_a_forced_call_that_thinking_answers_in_text_is_forced_by_a_second_request(
+def test_forced_tool_call_answered_in_text_is_forced_by_a_second_request(
     gw: LocalGateway, path: str, settings: dict[str, Any], version: str
 ) -> None:
     gw.reply(content="It is 18 degrees.", reasoning="Paris is mild.")
@@ -70,7 +61,7 @@ def test_a_forced_call_that_thinking_answers_in_text_is_forced_by_a_second_reque
 
 
 @pytest.mark.parametrize("settings", THINKING)
-def test_a_forced_call_that_thinking_makes_by_itself_takes_one_request(
+def test_forced_tool_call_made_while_thinking_takes_one_request(
     gw: LocalGateway, path: str, settings: dict[str, Any]
 ) -> None:
     gw.reply(tool_calls=[ToolCall("Weather", ARGS)], reasoning="Paris is mild.")
@@ -80,7 +71,7 @@ def test_a_forced_call_that_thinking_makes_by_itself_takes_one_request(
     assert len(gw.requests) == 1
 
 
-def test_a_second_request_that_fails_is_a_typed_error(gw: LocalGateway, path: str) -> None:
+def test_second_request_that_fails_is_a_typed_error(gw: LocalGateway, path: str) -> None:
     gw.reply(content="It is 18 degrees.", reasoning="Paris is mild.")
     gw.reply(content="Still text.")
     llm = gw.chat_model(thinking="enabled").bind_tools([Weather], tool_choice="Weather")
@@ -89,7 +80,7 @@ def test_a_second_request_that_fails_is_a_typed_error(gw: LocalGateway, path: st
     assert len(gw.requests) == 2
 
 
-def test_text_cut_by_the_limit_is_no_answer_where_a_call_was_asked_for(
+def test_text_truncated_by_the_limit_is_an_error_where_a_tool_call_was_forced(
     gw: LocalGateway, path: str
 ) -> None:
     llm = gw.chat_model(thinking="enabled", max_retries=0)
@@ -101,7 +92,7 @@ def test_text_cut_by_the_limit_is_no_answer_where_a_call_was_asked_for(
 
 
 @pytest.mark.parametrize("failure", ["deepseek-balance", "cut", "text"])
-def test_the_failure_of_the_second_request_keeps_what_the_first_cost(
+def test_second_request_failure_keeps_the_usage_of_the_first(
     gw: LocalGateway, path: str, failure: str
 ) -> None:
     gw.reply(content="It is 18 degrees.", reasoning="Paris is mild.")
@@ -125,7 +116,7 @@ def test_the_failure_of_the_second_request_keeps_what_the_first_cost(
 @pytest.mark.parametrize("strategy", [Weather, ToolStrategy(Weather)])
 @pytest.mark.parametrize("tools", [[], [get_weather]])
 @pytest.mark.parametrize("is_streamed", [False, True])
-def test_an_agent_that_thinks_ends_with_its_structured_response(
+def test_agent_that_thinks_ends_with_its_structured_response(
     gw: LocalGateway,
     settings: dict[str, Any],
     strategy: Any,
@@ -133,7 +124,7 @@ def test_an_agent_that_thinks_ends_with_its_structured_response(
     *,
     is_streamed: bool,
 ) -> None:
-    """Its recursion limit is 9,999, and it asks again for a call that never comes."""
+    """Its recursion limit is 9,999, and it repeats a request for a tool call that is never made."""
     if tools:
         gw.reply(tool_calls=[ToolCall("get_weather", {"city": "Paris"})], reasoning="Look.")
     gw.reply(content="It is 18 degrees in Paris.", reasoning="Now I know.")

@@ -1,4 +1,4 @@
-"""Whatever a thread holds can be sent: results of tools, turns of other models, halves of pairs."""
+"""Any thread can be sent: tool results, messages of other models, surrogate halves."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ CALL: Any = {"name": "f", "args": {}, "id": "a"}
 
 
 def _sent(gw: LocalGateway, ask: Ask, *history: BaseMessage, **settings: Any) -> list[Any]:
-    """The messages that DeepSeek takes, of a history and of the same when it goes on."""
+    """Return the messages sent for a history; they stay the same when it continues."""
     llm = gw.chat_model(max_retries=0, **settings)
     ask(llm, list(history))
     (request,) = gw.requests
@@ -43,7 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "an image without a URL": {"type": "image", "alt": "größe"},
     "an image without a type": {"type": "image", "base64": "aGk="},
     "an image elsewhere than on the web": {"type": "image", "src": "a.png"},
-    "an image URL that is none": {"type": "image_url", "image_url": {"url": 5}},
+    "an image URL of the wrong type": {"type": "image_url", "image_url": {"url": 5}},
     "a text without text": {"type": "text"},
     "a text that is a number": {"type": "text", "text": 18},
     "json": {"type": "json", "json": {"degrees": 18}},
@@ -63,9 +63,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("model", ["deepseek-flash", "deepseek-v4-pro"])
 @pytest.mark.parametrize("case", ROWS)
-def test_a_row_of_a_tools_result_goes_as_its_json(
-    gw: LocalGateway, ask: Ask, case: str, model: str
-) -> None:
+def test_tool_result_row_is_sent_as_json(gw: LocalGateway, ask: Ask, case: str, model: str) -> None:
     row = ROWS[case]
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[CALL])]
     result = ToolMessage([row], tool_call_id="a")
@@ -103,13 +101,13 @@ def test_a_row_of_a_tools_result_goes_as_its_json(
         ([{"n": "\ud83c\udf0a and \ud83c"}], '{"n": "🌊 and \ufffd"}'),
     ],
 )
-def test_a_tools_result_goes_whole(gw: LocalGateway, ask: Ask, content: Any, sent: Any) -> None:
+def test_tool_result_is_sent_complete(gw: LocalGateway, ask: Ask, content: Any, sent: Any) -> None:
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[CALL])]
     wire = _sent(gw, ask, *history, ToolMessage(content, tool_call_id="a"))
     assert wire[-1]["content"] == sent
 
 
-def test_a_document_for_a_model_without_vision_is_refused_with_a_way_that_leads_somewhere(
+def test_document_for_a_model_without_vision_is_rejected_with_a_usable_hint(
     gw: LocalGateway, ask: Ask
 ) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError) as caught:
@@ -226,7 +224,7 @@ SAID: dict[str, tuple[AIMessage, str, str]] = {
 
 
 @pytest.mark.parametrize("case", SAID)
-def test_what_another_model_said_is_read(gw: LocalGateway, ask: Ask, case: str) -> None:
+def test_messages_of_another_model_are_read(gw: LocalGateway, ask: Ask, case: str) -> None:
     message, content, reasoning = SAID[case]
     _, sent = _sent(gw, ask, HumanMessage("Hi"), message)
     assert sent == {"role": "assistant", "content": content, "reasoning_content": reasoning}
@@ -271,7 +269,7 @@ LEFT_OUT: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("kinds", LEFT_OUT)
-def test_what_another_models_server_did_is_left_out_and_told_once(
+def test_server_tool_blocks_of_another_model_are_dropped_with_one_warning(
     gw: LocalGateway, ask: Ask, kinds: str
 ) -> None:
     turn = AIMessage([*LEFT_OUT[kinds], {"type": "text", "text": "Hi"}])
@@ -285,7 +283,7 @@ def test_what_another_models_server_did_is_left_out_and_told_once(
 
 
 @pytest.mark.parametrize("kind", [HumanMessage, SystemMessage])
-def test_a_mark_of_bedrocks_cache_is_no_content(
+def test_bedrock_cache_point_is_not_content(
     gw: LocalGateway, ask: Ask, kind: type[HumanMessage | SystemMessage]
 ) -> None:
     marked = kind([{"type": "text", "text": "Hi"}, {"cachePoint": {"type": "default"}}])
@@ -313,7 +311,7 @@ def test_a_mark_of_bedrocks_cache_is_no_content(
         ),
     ],
 )
-def test_what_a_user_sent_another_model_is_read(gw: LocalGateway, block: Any, part: Any) -> None:
+def test_user_messages_for_another_model_are_read(gw: LocalGateway, block: Any, part: Any) -> None:
     payload = gw.chat_model()._get_request_payload([HumanMessage([block])])
     assert json.loads(json.dumps(payload["messages"])) == [
         {"role": "user", "content": part if part != "a\ufffd" else "a\ud83c"}
@@ -330,7 +328,7 @@ def test_what_a_user_sent_another_model_is_read(gw: LocalGateway, block: Any, pa
         ({"type": "image", "base64": "aGk="}, "messages[0] (HumanMessage): an image needs"),
     ],
 )
-def test_content_that_only_a_user_can_have_meant_is_refused_with_a_way_out(
+def test_user_content_that_cannot_be_sent_is_rejected_with_a_hint(
     gw: LocalGateway, ask: Ask, block: Any, complaint: str
 ) -> None:
     with pytest.raises(CFDeepSeekInvalidRequestError, match=re.escape(complaint)):
@@ -349,8 +347,8 @@ RAW_CALLS = [
 ]
 
 
-def test_a_call_that_was_filtered_out_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
-    """`filter_messages` leaves calls in content and kwargs."""
+def test_tool_call_that_was_filtered_out_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
+    """`filter_messages` leaves tool calls in content and kwargs."""
     blocks: list[Any] = [
         {"type": "tool_use", "id": call_id, "name": "f", "input": {}} for call_id in ("a", "b")
     ]
@@ -378,7 +376,7 @@ def test_a_call_that_was_filtered_out_is_not_sent(gw: LocalGateway, ask: Ask) ->
         AIMessage(["Hi", {"type": "tool_call", "id": "a", "name": "f", "args": {}}]),
     ],
 )
-def test_a_call_that_is_no_call_of_the_message_is_not_sent(
+def test_tool_call_block_that_the_message_lacks_is_not_sent(
     gw: LocalGateway, ask: Ask, turn: AIMessage
 ) -> None:
     turn = turn.model_copy(update={"tool_calls": []})
@@ -386,7 +384,7 @@ def test_a_call_that_is_no_call_of_the_message_is_not_sent(
     assert sent == {"role": "assistant", "content": "Hi", "reasoning_content": ""}
 
 
-def test_a_broken_call_that_nobody_answered_is_not_waited_for(gw: LocalGateway, ask: Ask) -> None:
+def test_malformed_tool_call_without_a_result_is_not_sent(gw: LocalGateway, ask: Ask) -> None:
     broken: Any = {
         "name": None,
         "args": "{",
@@ -399,7 +397,7 @@ def test_a_broken_call_that_nobody_answered_is_not_waited_for(gw: LocalGateway, 
     assert sent == {"role": "assistant", "content": "Hi", "reasoning_content": ""}
 
 
-def test_half_a_pair_anywhere_in_a_request_goes_out_as_the_replacement_character(
+def test_surrogate_half_anywhere_in_a_request_is_sent_as_the_replacement_character(
     gw: LocalGateway, ask: Ask
 ) -> None:
     tool = {
@@ -431,16 +429,16 @@ def test_half_a_pair_anywhere_in_a_request_goes_out_as_the_replacement_character
         {"type": "audio", "source_type": "base64", "data": "aGk=", "mime_type": "audio/wav"},
     ],
 )
-def test_a_row_in_a_form_that_langchain_rewrites_is_the_same_in_every_request(
+def test_tool_result_row_that_langchain_rewrites_is_the_same_in_every_request(
     gw: LocalGateway, ask: Ask, row: dict[str, Any]
 ) -> None:
-    """A new id in each of them would keep DeepSeek from knowing its prompt again."""
+    """A new id in each request would miss DeepSeek's prompt cache."""
     history = [HumanMessage("Hi"), AIMessage("", tool_calls=[CALL])]
     *_, sent = _sent(gw, ask, *history, ToolMessage([row], tool_call_id="a"))
     assert sent["content"] == json.dumps(row)
 
 
-def test_an_image_in_a_file_of_openais_form_is_an_image(gw: LocalGateway, ask: Ask) -> None:
+def test_image_in_an_openai_file_block_is_an_image(gw: LocalGateway, ask: Ask) -> None:
     url = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
     file: Any = {"type": "file", "file": {"file_data": url, "filename": "a.png"}}
     sent = _sent(

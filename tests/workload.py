@@ -1,10 +1,12 @@
-"""Ways to use models, each so many times, after which nothing of the calls may be left."""
+"""Uses of models, repeated many times, after which nothing must be left."""
 
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
+
+import openai
 
 from langchain_cf_deepseek import ChatCloudflareDeepSeek
 from langchain_cf_deepseek.errors import CFDeepSeekError
@@ -13,9 +15,9 @@ from tests.conftest import PATHS
 
 SHORT: dict[str, Any] = {"max_tokens": 4}
 AT_ONCE = 20
-"""How many tasks run at the same time."""
+"""The number of concurrent tasks."""
 
-Way = Callable[[LocalGateway, int], None]
+Use = Callable[[LocalGateway, int], None]
 
 FAULTS = (
     deepseek_error(401, "Authentication Fails"),
@@ -141,7 +143,7 @@ def _unused_models(gw: LocalGateway, times: int) -> None:
     kept.clear()
 
 
-WAYS: dict[str, Way] = {
+USES: dict[str, Use] = {
     "invoke": _invoke,
     "stream": _stream,
     "ainvoke": _ainvoke,
@@ -158,12 +160,19 @@ WAYS: dict[str, Way] = {
 }
 
 OF_A_CALL = ("httpcore", "httpx", "langchain_cf_deepseek", "openai")
-"""Packages whose objects live as long as a call, a client or a model."""
+"""Packages whose objects belong to a call, a client or a model."""
 
 
 def objects_of_calls() -> int:
-    """How many objects of calls, clients and models there are in this process."""
+    """Return the number of objects of calls, clients and models in this process."""
     gc.collect()
     modules = [str(getattr(type(thing), "__module__", "")) for thing in gc.get_objects()]
     local = "langchain_cf_deepseek.local"
     return sum(name.startswith(OF_A_CALL) and not name.startswith(local) for name in modules)
+
+
+def count_http_clients() -> int:
+    """Return the number of HTTP clients in this process."""
+    gc.collect()
+    kinds = (openai.DefaultHttpxClient, openai.DefaultAsyncHttpxClient)
+    return sum(type(thing) in kinds for thing in gc.get_objects())

@@ -66,7 +66,7 @@ def is_error(event: object) -> bool:
 
     A chunk without choices is not always an error: heartbeats and the final usage have none.
     """
-    if not isinstance(event, Mapping) or _has_error(event):
+    if not isinstance(event, Mapping) or has_error(event):
         return True
     if event.get("choices"):
         return False
@@ -81,7 +81,8 @@ def is_error(event: object) -> bool:
     return has_text and (has_code or not event.keys() & {"choices", "response", "usage"})
 
 
-def _has_error(body: Mapping[str, Any]) -> bool:
+def has_error(body: Mapping[str, Any]) -> bool:
+    """Return whether a field of a JSON object reports an error."""
     return body.get("success") is False or any(map(_reports_error, _error_fields(body)))
 
 

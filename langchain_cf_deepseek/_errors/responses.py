@@ -37,6 +37,9 @@ from langchain_cf_deepseek.gateway import parse_gateway_headers
 ROUTING_EXTENSION = "langchain_cf_deepseek._routing"
 """The extension of an HTTP request that holds its routing."""
 
+API_EXTENSION = "langchain_cf_deepseek._api"
+"""The extension of an HTTP request that holds its `Api`."""
+
 _NOT_PARSED = object()
 
 
@@ -73,6 +76,7 @@ def error_from_response(
         search_text=report.search_text,
         about_logs=about_logs,
         access=access,
+        api=response.request.extensions.get(API_EXTENSION, "chat"),
     )
     rule = find_rule(failure)
     retry_after = _parse_retry_after(masked.headers)

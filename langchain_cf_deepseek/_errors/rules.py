@@ -16,6 +16,9 @@ from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 MACHINE_PAYMENT = "a machine payment is required"
 """The text of a response that asks for one, whose terms are in a header."""
 
+Api = Literal["chat", "search", "fetch"]
+"""Which API of DeepSeek a request goes to."""
+
 AccessRefusal = Literal["no token", "token rejected"]
 """Whether a request that Cloudflare Access refused had a service token."""
 
@@ -30,6 +33,7 @@ class Failure:
     search_text: str
     about_logs: bool
     access: AccessRefusal | None
+    api: Api = "chat"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Rule:
     origin: Origin | None = None
     about_logs: bool = False
     access: AccessRefusal | None = None
+    apis: tuple[Api, ...] | None = None
 
     def applies_to(self, failure: Failure) -> bool:
         """Return whether all conditions hold for `failure`."""
@@ -54,6 +59,7 @@ class Rule:
             and (self.origin is None or self.origin == failure.origin)
             and (failure.about_logs or not self.about_logs)
             and (self.access is None or self.access == failure.access)
+            and (self.apis is None or failure.api in self.apis)
             and (
                 self.text is None
                 or re.search(self.text, failure.search_text, re.IGNORECASE) is not None
@@ -77,6 +83,11 @@ TRY_AGAIN = "Try again in a moment."
 _CHECK_BASE_URL = (
     "Cloudflare's edge responded instead of the server behind it: check `base_url` "
     "(CLOUDFLARE_AI_GATEWAY_BASE_URL), or ask the owner of the domain."
+)
+_CHECK_TOOLS_URL = (
+    "Check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL). Cloudflare does not document that the "
+    "gateway passes DeepSeek's `/v1/tools/` on; it does for a custom provider "
+    "(`.../custom-<slug>`)."
 )
 _SHORTEN_PROMPT = "Shorten the messages, or lower `max_tokens`."
 SET_DEEPSEEK_KEY = (
@@ -132,6 +143,21 @@ _RULES = (
     ),
     Rule(errors.CFDeepSeekAuthenticationError, SEND_SERVICE_TOKEN, access="no token"),
     Rule(errors.CFDeepSeekAuthenticationError, CHECK_SERVICE_TOKEN, access="token rejected"),
+    # DeepSeek's Search and Fetch. They have no model, so no model can be missing.
+    Rule(
+        errors.CFDeepSeekFetchError,
+        "Try another URL: this page does not exist, or its site rejects DeepSeek. If no page can "
+        f"be fetched, the gateway might not pass the path on. {_CHECK_TOOLS_URL}",
+        status=404,
+        origin="deepseek",
+        apis=("fetch",),
+    ),
+    Rule(
+        errors.CFDeepSeekInvalidRequestError,
+        f"There is no Search or Fetch at this address. {_CHECK_TOOLS_URL}",
+        status=(404, 405, 410),
+        apis=("search", "fetch"),
+    ),
     # Cloudflare's edge: its own codes, then statuses.
     Rule(
         errors.CFDeepSeekRateLimitError,
@@ -184,6 +210,7 @@ _RULES = (
         _SHORTEN_PROMPT,
         status=_REQUEST_ERROR_STATUSES,
         text=_CONTEXT_OVERFLOW_PATTERN,
+        apis=("chat",),
     ),
     # The logs API, whose token needs other permissions.
     Rule(
@@ -338,6 +365,7 @@ _RULES = (
         "Check `model`: no model of this name is served here.",
         status=(200, 400, 422),
         text=_UNKNOWN_MODEL_PATTERN,
+        apis=("chat",),
     ),
     Rule(errors.CFDeepSeekAuthenticationError, SET_DEEPSEEK_KEY, status=401, text="governor"),
     Rule(
@@ -380,6 +408,14 @@ _RULES = (
     ),
     Rule(errors.CFDeepSeekTimeoutError, TRY_AGAIN, status=408),
     Rule(errors.CFDeepSeekAPIError, TRY_AGAIN, status=(409, 425)),
+    Rule(
+        errors.CFDeepSeekRateLimitError,
+        "Send fewer requests per second: DeepSeek allows an account 100 searches and 25 fetches, "
+        "and fewer fetches from one site.",
+        status=429,
+        origin="deepseek",
+        apis=("search", "fetch"),
+    ),
     Rule(
         errors.CFDeepSeekRateLimitError,
         "Send fewer requests at once: DeepSeek limits how many run at the same time.",

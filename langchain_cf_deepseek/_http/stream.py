@@ -53,7 +53,12 @@ def _parse_json(data: bytes) -> Any:
         return json.loads(data)
 
 
-def _parse_completion(response: Any, content: bytes) -> dict[str, Any]:
+def parse_body(response: Any, content: bytes) -> Any:
+    """Return the JSON value of a response with a status of success.
+
+    Raises:
+        CFDeepSeekError: It is not JSON, or `null`.
+    """
     body: Any
     try:
         body = _parse_json(content)
@@ -61,6 +66,11 @@ def _parse_completion(response: Any, content: bytes) -> dict[str, Any]:
         body = None
     if body is None:
         raise error_from_response(response, body=parse_error_body(content, response.headers))
+    return body
+
+
+def _parse_completion(response: Any, content: bytes) -> dict[str, Any]:
+    body = parse_body(response, content)
     if is_error(body) or not body.get("choices"):
         raise error_from_response(response, body=body)
     completion: dict[str, Any] = body

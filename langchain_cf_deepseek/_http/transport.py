@@ -2,16 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import openai
 
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
-from langchain_cf_deepseek._errors.responses import ROUTING_EXTENSION, error_from_response
+from langchain_cf_deepseek._errors.responses import (
+    API_EXTENSION,
+    ROUTING_EXTENSION,
+    error_from_response,
+)
+from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.clients import HttpClients
 from langchain_cf_deepseek._http.connection_errors import typed_connection_errors
 from langchain_cf_deepseek._http.library import library_of
@@ -40,6 +45,10 @@ _LIBRARY_TIMEOUT = 5.0
 """The HTTP library's default, in seconds."""
 
 
+BodyReader: TypeAlias = Callable[[Any], dict[str, Any]]
+"""Returns the JSON of a response, or raises the `CFDeepSeekError` that it reports."""
+
+
 @dataclass(frozen=True)
 class WireRequest:
     """One request, ready to be sent."""
@@ -50,6 +59,9 @@ class WireRequest:
 
     routing: Routing = "provider-native"
     """Which Cloudflare endpoint it goes to; errors name the failing side by it."""
+
+    api: Api = "chat"
+    """Which API of DeepSeek it goes to; decides what a status means."""
 
     query: Mapping[str, Any] | None = None
 
@@ -90,21 +102,29 @@ class Transport:
     def __hash__(self) -> int:
         return hash(Transport)
 
-    def send(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
-        """Return the response to a request, and its JSON, which holds `choices`.
+    def send(
+        self, request: WireRequest, read: BodyReader = read_completion
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return the response to a request, and its JSON.
+
+        Args:
+            request: The request.
+            read: Returns the JSON; the default reads a completion, which holds `choices`.
 
         Raises:
-            CFDeepSeekError: No response arrived, or it was not a valid completion.
+            CFDeepSeekError: No response arrived, or it was not a valid one.
         """
         with self._clients.acquire(request.http_client) as client:
             response = _send(client, request, stream=False)
-        return response, read_completion(response)
+        return response, read(response)
 
-    async def asend(self, request: WireRequest) -> tuple[Any, dict[str, Any]]:
+    async def asend(
+        self, request: WireRequest, read: BodyReader = read_completion
+    ) -> tuple[Any, dict[str, Any]]:
         """`send` for an event loop."""
         async with self._clients.aacquire(request.http_client) as client:
             response = await _asend(client, request, stream=False)
-        return response, read_completion(response)
+        return response, read(response)
 
     @contextmanager
     def stream(self, request: WireRequest) -> Generator[tuple[Any, Iterator[dict[str, Any]]]]:
@@ -214,7 +234,7 @@ def _build_request(client: Any, request: WireRequest) -> Any:
         headers={**_HEADERS, **request.headers},
         params=request.query or None,
         timeout=_convert_timeout(client, request.timeout),
-        extensions={ROUTING_EXTENSION: request.routing},
+        extensions={ROUTING_EXTENSION: request.routing, API_EXTENSION: request.api},
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 
 from tests.benchmarks.contenders import CONTENDERS
+from tests.subprocesses import run_python
 
 LIGHT = {
     "version": "from langchain_cf_deepseek import __version__",
@@ -33,9 +34,7 @@ def unwanted_modules(contender: str, _: str) -> tuple[float]:
     """How many modules are loaded with the class that only other features need."""
     package = CONTENDERS[contender].package
     code = f"import sys\n{CONTENDERS[contender].statement}\nprint(*sys.modules)"
-    loaded = subprocess.run(  # noqa: S603  # our own table's
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = run_python("-c", code).stdout.split()
     rooms = [f"{package}.{room}" for room in UNWANTED]
     return (sum(name == room or name.startswith(f"{room}.") for name in loaded for room in rooms),)
 

@@ -4,7 +4,7 @@
 
 prints a table in Markdown. The number is that of calls for each of the first four ways; others,
 which take longer, are used a tenth as often, but so many models are made. The gateway is a
-process of its own. Each way is used a little before it is measured, so that what is made once in
+process of its own. Each use runs briefly before it is measured, so that what is made once in
 a process does not count.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from langchain_cf_deepseek.local import LocalGateway
 from tests.benchmarks.gateway_process import GatewayProcess
-from tests.workload import WAYS, objects_of_calls
+from tests.workload import USES, objects_of_calls
 
 AS_OFTEN = {"invoke", "stream", "ainvoke", "astream", "models never used"}
 WARM_UP = 50
@@ -39,31 +39,31 @@ def _figures() -> Figures:
     }
 
 
-def _measured(gw: LocalGateway, way: str, times: int) -> tuple[Figures, Figures, float]:
-    WAYS[way](gw, WARM_UP)
+def _measured(gw: LocalGateway, use: str, times: int) -> tuple[Figures, Figures, float]:
+    USES[use](gw, WARM_UP)
     before = _figures()
     begun = time.perf_counter()
-    WAYS[way](gw, times)
+    USES[use](gw, times)
     seconds = time.perf_counter() - begun
     return before, _figures(), seconds
 
 
 def main() -> None:
-    """Measure every way, and print what it left."""
+    """Measure every use and print what it left."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("calls", type=int, nargs="?", default=10_000)
     calls: int = parser.parse_args().calls
     tracemalloc.start()
     with GatewayProcess() as gw:
-        for number, way in enumerate(WAYS):
-            times = calls if way in AS_OFTEN else calls // 10
-            before, after, seconds = _measured(gw, way, times)
+        for number, use in enumerate(USES):
+            times = calls if use in AS_OFTEN else calls // 10
+            before, after, seconds = _measured(gw, use, times)
             gw.reset()
             if not number:
-                print(f"| way | times | seconds | {' | '.join(before)} |")
+                print(f"| use | times | seconds | {' | '.join(before)} |")
                 print("| --- " * (len(before) + 3) + "|")
             cells = [f"{before[name]:.0f} → {after[name]:.0f}" for name in before]
-            print(f"| {way} | {times} | {seconds:.0f} | {' | '.join(cells)} |", flush=True)
+            print(f"| {use} | {times} | {seconds:.0f} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def _json_of(data: list[bytes]) -> list[Any]:
 
 
 @pytest.mark.parametrize("packet", [None, PACKET], ids=["an event a piece", "many events a piece"])
-def test_an_event_stream_is_decoded(benchmark: BenchmarkFixture, packet: int | None) -> None:
+def test_event_stream_decoding(benchmark: BenchmarkFixture, packet: int | None) -> None:
     sent = events(CHUNKS)
     stream = b"".join(sent)
     pieces = (
@@ -63,7 +63,7 @@ def test_an_event_stream_is_decoded(benchmark: BenchmarkFixture, packet: int | N
 
 
 @pytest.mark.parametrize("as_blocks", [False, True], ids=["text", "blocks"])
-def test_events_become_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -> None:
+def test_event_conversion_to_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -> None:
     sent = [json.loads(event[6:]) for event in events(CHUNKS)[:-1]]
 
     def chunks() -> list[ChatGenerationChunk]:
@@ -91,7 +91,7 @@ def test_events_become_chunks(benchmark: BenchmarkFixture, *, as_blocks: bool) -
     } | ({"index": "lc_rsn_0"} if as_blocks else {})
 
 
-def test_messages_become_a_body(benchmark: BenchmarkFixture) -> None:
+def test_request_body_from_messages(benchmark: BenchmarkFixture) -> None:
     body = benchmark(_model()._get_request_payload, history(500))
     assert body["model"] == "deepseek-flash"
     assert len(body["messages"]) == 500
@@ -109,12 +109,12 @@ def test_messages_become_a_body(benchmark: BenchmarkFixture) -> None:
     }
 
 
-def test_a_refusal_becomes_its_error(benchmark: BenchmarkFixture) -> None:
+def test_error_from_an_error_response(benchmark: BenchmarkFixture) -> None:
     response = _response(429, json=RATE_LIMITED, headers={"retry-after": "7"})
     error = benchmark(error_from_response, response)
     assert type(error) is CFDeepSeekRateLimitError
     assert (error.code, error.retry_after, error.origin) == (2003, 7.0, "gateway")
 
 
-def test_a_model_is_made(benchmark: BenchmarkFixture) -> None:
+def test_model_construction(benchmark: BenchmarkFixture) -> None:
     assert benchmark(_model) == _model()

@@ -18,14 +18,14 @@ def server() -> Iterator[str]:
         yield address
 
 
-def test_a_ratio_is_the_median_of_the_ratios_of_turns_that_did_not_fail() -> None:
+def test_ratio_is_the_median_over_rounds_that_did_not_fail() -> None:
     figures = {"ours": [1.0, 2.0, 9.0, 1.0], "least": [2.0, 2.0, 3.0, nan], "openai": [0.0]}
     assert ratio(figures, "least") == 1.0
     assert ratio(figures, "openai") is None
     assert ratio(figures, "deepseek") is None
 
 
-def test_a_report_has_a_table_for_each_group_and_a_verdict_for_each_goal() -> None:
+def test_report_has_a_table_for_each_group_and_a_result_for_each_goal() -> None:
     rows = (
         Row("cost (µs)", (Goal(0.8, "least"), Goal(0.15, "deepseek"), Goal(5))),
         Row("speed", (Goal(2.5, "least", at_least=True),)),
@@ -48,7 +48,7 @@ def test_a_report_has_a_table_for_each_group_and_a_verdict_for_each_goal() -> No
 
 
 @pytest.mark.parametrize("how", ["packed", "brisk", "paced", "held"])
-def test_every_chunk_comes_however_the_server_sends_them(server: str, how: str) -> None:
+def test_benchmark_server_sends_every_chunk_in_each_mode(server: str, how: str) -> None:
     llm = CONTENDERS["ours"].make(f"{server}/{how}/20")
 
     async def ask() -> list[str]:
@@ -61,7 +61,7 @@ def test_every_chunk_comes_however_the_server_sends_them(server: str, how: str) 
     assert asyncio.run(ask()) == ["word "] * 10
 
 
-def test_the_server_counts_the_connections_that_asked(server: str) -> None:
+def test_benchmark_server_counts_the_connections_that_sent_a_request(server: str) -> None:
     before = connections(server)
     with CONTENDERS["ours"].make(f"{server}/packed/20") as llm:
         for _ in range(3):

@@ -1,4 +1,4 @@
-"""A gateway with credentials of its own, and the command with variables of its own."""
+"""A gateway with its own credentials, and the command with its own variables."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ import pytest
 
 from langchain_cf_deepseek.cli import main
 from langchain_cf_deepseek.local import LocalGateway
-from tests.doctor.reports import CREDENTIALS, SECRET_VARIABLES, repeatable
+from tests.doctor.expected_output import CREDENTIALS, SECRET_VARIABLES, repeatable
 
 Doctor = Callable[..., tuple[int, str]]
 
@@ -21,7 +21,7 @@ def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Doctor:
-    """Run the command with these variables: its status, and what it prints, made repeatable."""
+    """Return a function that runs the command: its status, and its output made repeatable."""
 
     def run(variables: Mapping[str, str | None], *arguments: str) -> tuple[int, str]:
         for name, value in variables.items():

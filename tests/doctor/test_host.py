@@ -1,35 +1,34 @@
-"""Hosts that cannot be reached: DNS, TCP, TLS, and proxies, told apart."""
+"""Hosts that cannot be reached: DNS, TCP, TLS and proxies are distinguished."""
 
 import re
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import trustme
 
 from langchain_cf_deepseek.doctor import setup
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import SETTINGS, WELL, repeatable, report, run, stopped
+from tests.doctor.expected_output import ALL_OK, SETTINGS, failing_report, repeatable, report, run
 
 
 def unreachable(found: str, change: str, host: str = "127.0.0.1:PORT") -> str:
     settings = SETTINGS["provider-native"].replace("127.0.0.1:PORT", host)
-    before = WELL | {"settings": ("ok", settings)}
-    return stopped("host", found, change, before=before, log=False)
+    before = ALL_OK | {"settings": ("ok", settings)}
+    return failing_report("host", found, change, before=before, log=False)
 
 
 TO_THE_HOST = "Check host and port of `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL), and the network."
 TO_THE_PROXY = "Check the proxy settings of this machine (HTTPS_PROXY, ALL_PROXY, NO_PROXY)."
 
 
-def test_a_port_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_a_closed_port(gateway: LocalGateway, doctor: Doctor) -> None:
     variables = gateway.environment()
     gateway.stop()
     assert doctor(variables) == (
@@ -38,7 +37,7 @@ def test_a_port_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doc
     )
 
 
-def test_a_host_that_dns_does_not_know_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_host_check_reports_an_unknown_host(gateway: LocalGateway, doctor: Doctor) -> None:
     base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": "https://gateway.invalid/deepseek"}
     assert doctor(gateway.environment() | base_url) == (
         1,
@@ -47,8 +46,8 @@ def test_a_host_that_dns_does_not_know_is_told(gateway: LocalGateway, doctor: Do
 
 
 @contextmanager
-def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
-    """A server that does something else with each connection than to speak HTTP; its port."""
+def serving(react: Callable[[socket.socket], object]) -> Iterator[int]:
+    """Run a server that calls `react` with each connection; yield its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -67,8 +66,8 @@ def answering(react: Callable[[socket.socket], object]) -> Iterator[int]:
             thread.join()
 
 
-def test_a_port_that_does_not_speak_tls_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
+def test_host_check_reports_a_port_without_tls(gateway: LocalGateway, doctor: Doctor) -> None:
+    with serving(lambda connection: connection.sendall(b"SSH-2.0\r\n")) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"TLS: \[SSL.*\)", "TLS: REASON", printed)
@@ -78,28 +77,20 @@ def test_a_port_that_does_not_speak_tls_is_told(gateway: LocalGateway, doctor: D
     )
 
 
-needs_openssl = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the command openssl makes the certificate"
-)
-
-
-def tls(host: str, directory: Path) -> ssl.SSLContext:
-    """A server's side of TLS; its self-signed certificate is left in `directory`."""
-    key, certificate = str(directory / "key.pem"), str(directory / "certificate.pem")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key]
-    names = ["-out", certificate, "-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]
-    subprocess.run([*command, *names], check=True, capture_output=True)  # noqa: S603  # ours
+def tls_context(host: str, directory: Path) -> ssl.SSLContext:
+    """Return a server's TLS context and write the certificate of its issuer to `directory`."""
+    issuer = trustme.CA()
+    issuer.cert_pem.write_to_path(str(directory / "certificate.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    issuer.issue_cert(host).configure_cert(context)
     return context
 
 
-@needs_openssl
-def test_a_certificate_that_is_not_trusted_is_told(
+def test_host_check_reports_an_untrusted_certificate(
     gateway: LocalGateway, doctor: Doctor, tmp_path: Path
 ) -> None:
-    context = tls("localhost", tmp_path)
-    with answering(lambda plain: context.wrap_socket(plain, server_side=True).close()) as port:
+    context = tls_context("localhost", tmp_path)
+    with serving(lambda plain: context.wrap_socket(plain, server_side=True).close()) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"https://localhost:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"trusted: \[SSL.*\)", "trusted: REASON", printed)
@@ -113,8 +104,8 @@ def test_a_certificate_that_is_not_trusted_is_told(
     )
 
 
-def test_a_connection_that_breaks_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(lambda connection: connection.recv(10_000)) as port:
+def test_host_check_reports_a_broken_connection(gateway: LocalGateway, doctor: Doctor) -> None:
+    with serving(lambda connection: connection.recv(10_000)) as port:
         base_url = {"CLOUDFLARE_AI_GATEWAY_BASE_URL": f"http://127.0.0.1:{port}/deepseek"}
         status, printed = doctor(gateway.environment() | base_url)
     printed = re.sub(r"was lost: .*", "was lost: REASON", printed)
@@ -124,7 +115,7 @@ def test_a_connection_that_breaks_is_told(gateway: LocalGateway, doctor: Doctor)
     )
 
 
-def test_a_host_that_keeps_silent_is_told(
+def test_host_check_reports_a_silent_host(
     gateway: LocalGateway, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(setup, "_READ_TIMEOUT", 0.05)
@@ -141,7 +132,9 @@ def test_a_host_that_keeps_silent_is_told(
 BEHIND_A_PROXY = f"https://gateway.invalid/v1/{ACCOUNT}/local/deepseek"
 
 
-def proxied(gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY") -> dict[str, str]:
+def through_proxy(
+    gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY"
+) -> dict[str, str]:
     return {
         **gateway.environment(),
         "CLOUDFLARE_AI_GATEWAY_BASE_URL": BEHIND_A_PROXY,
@@ -149,22 +142,22 @@ def proxied(gateway: LocalGateway, port: int, variable: str = "HTTPS_PROXY") -> 
     }
 
 
-def test_a_proxy_where_nothing_listens_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
-    with answering(socket.socket.close) as port:
+def test_proxy_with_a_closed_port_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
+    with serving(socket.socket.close) as port:
         pass
-    assert doctor(proxied(gateway, port)) == (
+    assert doctor(through_proxy(gateway, port)) == (
         1,
         unreachable("nothing listens at the proxy 127.0.0.1:PORT", TO_THE_PROXY, "gateway.invalid"),
     )
 
 
-def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_proxy_that_refuses_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     def refuse(connection: socket.socket) -> None:
         connection.recv(10_000)
         connection.sendall(b"HTTP/1.1 407 Log in\r\ncontent-length: 0\r\n\r\n")
 
-    with answering(refuse) as port:
-        outcome = doctor(proxied(gateway, port, "ALL_PROXY"))
+    with serving(refuse) as port:
+        outcome = doctor(through_proxy(gateway, port, "ALL_PROXY"))
     assert outcome == (
         1,
         unreachable(
@@ -173,9 +166,9 @@ def test_a_proxy_that_refuses_is_told(gateway: LocalGateway, doctor: Doctor) -> 
     )
 
 
-def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_proxy_of_an_unknown_scheme_is_reported(gateway: LocalGateway, doctor: Doctor) -> None:
     proxy = {"HTTPS_PROXY": "socks9://proxy.invalid"}
-    assert doctor(proxied(gateway, 0) | proxy) == (
+    assert doctor(through_proxy(gateway, 0) | proxy) == (
         1,
         unreachable(
             "the proxy cannot be used: Unknown scheme for proxy URL URL('socks9://proxy.invalid')",
@@ -185,11 +178,10 @@ def test_a_proxy_of_an_unknown_kind_is_told(gateway: LocalGateway, doctor: Docto
     )
 
 
-@needs_openssl
-def test_a_proxy_that_lets_through_is_shown_without_its_password(
+def test_proxy_that_works_is_shown_without_its_password(
     gateway: LocalGateway, tmp_path: Path
 ) -> None:
-    context = tls("gateway.invalid", tmp_path)
+    context = tls_context("gateway.invalid", tmp_path)
     port_of_the_gateway = int(gateway.url.rpartition(":")[2])
 
     def let_through(connection: socket.socket) -> None:
@@ -204,11 +196,11 @@ def test_a_proxy_that_lets_through_is_shown_without_its_password(
             copy(client, server)
             back.join()
 
-    with answering(let_through) as port:
+    with serving(let_through) as port:
         certificates = {"SSL_CERT_FILE": str(tmp_path / "certificate.pem")}
-        done = run(proxied(gateway, port) | certificates)
+        done = run(through_proxy(gateway, port) | certificates)
     settings = SETTINGS["provider-native"].replace("127.0.0.1:PORT", "gateway.invalid")
-    expected = WELL | {
+    expected = ALL_OK | {
         "settings": ("ok", settings),
         "host": ("ok", "gateway.invalid responds, through the proxy 127.0.0.1:PORT"),
     }

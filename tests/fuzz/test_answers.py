@@ -1,4 +1,4 @@
-"""Whatever a server sends: an answer or a typed error, and the same one however it is cut."""
+"""Any response is a completion or a typed error, and the same one however it is split."""
 
 import gzip
 import itertools
@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
+from tests.fuzz.servers import MemoryTransport, RawServer
 from tests.fuzz.strategies.answers import (
     Answer,
     answers,
@@ -26,9 +27,8 @@ from tests.fuzz.strategies.answers import (
     to_bytes,
 )
 from tests.fuzz.strategies.values import plain_texts
-from tests.fuzz.wire import Memory, RawServer
 
-memory = Memory()
+memory = MemoryTransport()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
@@ -56,7 +56,7 @@ def _asked(path: str, llm: Any, data: bytes, places: list[int], **kwargs: Any) -
 
 @given(streams, versions, odd_streams, cuts, parameters)
 @example("stream", "v0", b'data: {"choices": [{"delta": {"reasoning_content": 5}}]}\n\n', [], {})
-def test_a_stream_of_anything_is_an_answer_or_a_typed_error(
+def test_stream_of_any_events_is_a_completion_or_a_typed_error(
     path: str, version: str, data: bytes, places: list[int], kwargs: dict[str, Any]
 ) -> None:
     try:
@@ -71,7 +71,7 @@ def test_a_stream_of_anything_is_an_answer_or_a_typed_error(
     whole_answers.flatmap(changed).map(to_bytes) | whole_answers.map(to_bytes).flatmap(damaged),
     parameters,
 )
-def test_a_whole_answer_of_anything_is_an_answer_or_a_typed_error(
+def test_response_with_any_body_is_a_completion_or_a_typed_error(
     path: str, version: str, data: bytes, kwargs: dict[str, Any]
 ) -> None:
     try:
@@ -82,7 +82,9 @@ def test_a_whole_answer_of_anything_is_an_answer_or_a_typed_error(
 
 @share(1 / 5)
 @given(st.sampled_from(sorted(PATHS)), raw_answers(valid_streams.flatmap(event_streams)))
-def test_raw_bytes_on_the_connection_are_an_answer_or_a_typed_error(path: str, raw: bytes) -> None:
+def test_raw_bytes_on_the_connection_are_a_completion_or_a_typed_error(
+    path: str, raw: bytes
+) -> None:
     with RawServer() as server:
         server.answer = raw
         begun = time.monotonic()
@@ -94,13 +96,13 @@ def test_raw_bytes_on_the_connection_are_an_answer_or_a_typed_error(path: str, r
 
 
 def _outcome(path: str, llm: Any, data: bytes, places: list[int]) -> Any:
-    """All that comes of an answer and does not differ from request to request."""
+    """Return the parts of an outcome that do not differ between requests."""
     try:
         message = _asked(path, llm, data, places, tools=TOOLS)
     except CFDeepSeekError as error:
         return type(error), str(error), error.partial
     fields = message.model_dump(exclude={"id", "content"})
-    # What only a stream knows: where a block stands in it.
+    # Only a stream numbers its blocks.
     blocks = [
         {key: value for key, value in block.items() if key != "index"}
         for block in message.content_blocks
@@ -115,7 +117,7 @@ def _whole_and_streamed(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(streams, versions, _whole_and_streamed(), cuts, cuts)
-def test_an_answer_is_the_same_whole_and_streamed_and_wherever_it_is_cut(
+def test_completion_is_the_same_streamed_or_not_and_however_it_is_split(
     path: str, version: str, both: tuple[bytes, bytes], places: list[int], other: list[int]
 ) -> None:
     whole, stream = both
@@ -134,7 +136,7 @@ def _stream_of(*deltas: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
 @pytest.mark.parametrize("version", ["v0", "v1"])
-def test_the_name_of_a_tool_said_with_every_piece_is_not_doubled(path: str, version: str) -> None:
+def test_tool_name_repeated_in_every_delta_is_not_doubled(path: str, version: str) -> None:
     pieces = [
         {"index": 0, "id": "a", "function": {"name": "f", "arguments": text}}
         for text in ('{"x"', ": 1}")
@@ -146,7 +148,7 @@ def test_the_name_of_a_tool_said_with_every_piece_is_not_doubled(path: str, vers
 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_an_undocumented_key_that_changes_its_kind_keeps_what_it_said_first(path: str) -> None:
+def test_unknown_key_that_changes_its_type_keeps_its_first_value(path: str) -> None:
     said: list[Any] = [{"a": "x"}, {"a": 1}, 7, "x", {"a": "y"}, None, {"a": "xy"}]
     data = _stream_of(*({"content": "Hi", "odd": value} for value in said))
     message = _asked(path, MODELS["v0"], data, [])
@@ -155,7 +157,7 @@ def test_an_undocumented_key_that_changes_its_kind_keeps_what_it_said_first(path
 
 @pytest.mark.parametrize("logprobs", [0.5, [1], {"content": 0.5}, {"content": [{"index": 0}]}])
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_log_probabilities_that_cannot_be_added_up_are_an_error(path: str, logprobs: Any) -> None:
+def test_log_probabilities_that_cannot_be_merged_are_an_error(path: str, logprobs: Any) -> None:
     choice = {"delta": {"content": "a"}, "finish_reason": "stop", "logprobs": logprobs}
     data = b"data: " + to_bytes({"choices": [choice]}) + b"\n\n"
     with pytest.raises(CFDeepSeekError, match="not of the shape that DeepSeek documents"):
@@ -163,7 +165,7 @@ def test_log_probabilities_that_cannot_be_added_up_are_an_error(path: str, logpr
 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_a_byte_order_mark_may_be_split(path: str) -> None:
+def test_byte_order_mark_can_be_split(path: str) -> None:
     for data in (_stream_of({"content": "Hi"}), to_bytes(_WHOLE)):
         for size in (1, 2, 3):
             marked = b"\xef\xbb\xbf" + data
@@ -174,7 +176,7 @@ def test_a_byte_order_mark_may_be_split(path: str) -> None:
 _WHOLE = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
 
 
-def test_a_broken_gzip_body_is_a_typed_error() -> None:
+def test_malformed_gzip_body_is_a_typed_error() -> None:
     body = gzip.compress(to_bytes(_WHOLE))[:40]
     head = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body)
     for path, truth in itertools.product(PATHS, (body, b"\0" * len(body))):

@@ -1,4 +1,4 @@
-"""Whatever stands in headers and error bodies: the right family of error, and no credential."""
+"""Any headers and error bodies give the right error class and show no credential."""
 
 import json
 import pickle
@@ -13,18 +13,18 @@ from langchain_core.messages import AIMessage
 
 from langchain_cf_deepseek import errors
 from tests.conftest import PATHS
+from tests.fuzz.servers import API_KEY, GATEWAY_TOKEN, MemoryTransport, RawServer
 from tests.fuzz.strategies.answers import to_bytes
 from tests.fuzz.strategies.failures import error_bodies, header_values, response_headers
-from tests.fuzz.wire import API_KEY, GATEWAY_TOKEN, Memory, RawServer
 
-memory = Memory()
+memory = MemoryTransport()
 llm = memory.chat_model()
 paths = st.sampled_from(sorted(PATHS))
 Headers = dict[str, bytes]
 ANSWER = b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
 
-# Whatever the body says, a request that the service did not take is no failure of the service,
-# and a failure of the service is none of the request.
+# Whatever the body says, a rejected request is not a failure of the service, and a failure of the
+# service is not an invalid request.
 _FAMILIES: dict[int, tuple[type[errors.CFDeepSeekError], ...]] = {
     401: (errors.CFDeepSeekAuthenticationError,),
     402: (errors.CFDeepSeekInsufficientFundsError,),
@@ -63,7 +63,7 @@ def _shown(error: errors.CFDeepSeekError) -> str:
 @example("invoke", 400, {}, to_bytes({f"bad key {API_KEY}": 1}))
 @example("invoke", 500, {"cf-aig-log-id": API_KEY.encode()}, b"")
 @example("stream", 500, {"cf-aig-model": b"caf\xe9"}, b"")
-def test_an_error_of_any_body_is_typed_and_shows_no_credential(
+def test_error_with_any_body_is_typed_and_shows_no_credential(
     path: str, status: int, headers: Headers, body: bytes
 ) -> None:
     error = _failed(path, status, headers, body)
@@ -77,7 +77,7 @@ def test_an_error_of_any_body_is_typed_and_shows_no_credential(
 
 
 @given(paths, st.sampled_from(sorted(_FAMILIES)), response_headers, st.data())
-def test_where_the_body_says_nothing_the_status_tells_the_family(
+def test_status_decides_the_error_class_of_an_uninformative_body(
     path: str, status: int, headers: Headers, data: st.DataObject
 ) -> None:
     mute = st.sampled_from([b"", b"{}", b"[]", b"null", b'"?"', b"<html>", b"\xff", b"[" * 9_000])
@@ -85,13 +85,13 @@ def test_where_the_body_says_nothing_the_status_tells_the_family(
 
 
 @given(paths, st.sampled_from([True, 7, "400", 10**9, [400], 399, 600]))
-def test_an_http_code_that_is_no_status_of_failure_is_passed_over(path: str, code: Any) -> None:
+def test_http_code_in_a_body_that_is_no_error_status_is_ignored(path: str, code: Any) -> None:
     body = to_bytes({"httpCode": code, "internalCode": 1, "message": "no"})
     assert type(_failed(path, 400, {}, body)) is errors.CFDeepSeekInvalidRequestError
 
 
 @given(paths, response_headers)
-def test_an_answer_with_any_headers_is_an_answer(path: str, headers: Headers) -> None:
+def test_response_with_any_headers_is_a_completion(path: str, headers: Headers) -> None:
     memory.status = 200
     memory.headers = [(name.encode(), value) for name, value in headers.items()]
     memory.pieces = [ANSWER]
@@ -100,7 +100,7 @@ def test_an_answer_with_any_headers_is_an_answer(path: str, headers: Headers) ->
     assert message.content == "Hi"
 
 
-def test_what_an_answer_holds_instead_shows_no_credential() -> None:
+def test_unexpected_success_body_shows_no_credential() -> None:
     choice = {"message": {"content": "Hi", "reasoning_content": {}}, "finish_reason": "stop"}
     calls = [{"id": {"key": API_KEY}, "function": {"name": "f", "arguments": "{}"}}]
     choice["message"] = {"content": "Hi", "tool_calls": calls}
@@ -110,7 +110,7 @@ def test_what_an_answer_holds_instead_shows_no_credential() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_cookie_is_kept_that_could_break_the_next_request(path: str) -> None:
+def test_cookies_of_any_text_do_not_break_the_next_request(path: str) -> None:
     with RawServer() as server:
         server.answer = b"HTTP/1.1 200 OK\r\nset-cookie: a=\xb6\r\n\r\n" + ANSWER
         llm = server.chat_model()
@@ -118,7 +118,7 @@ def test_no_cookie_is_kept_that_could_break_the_next_request(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_retry_after_that_is_no_date_does_not_break_the_retry(path: str) -> None:
+def test_retry_after_that_is_no_date_does_not_prevent_the_retry(path: str) -> None:
     with RawServer() as server:
         server.answer = (
             b"HTTP/1.1 500 Oops\r\nretry-after: Feb 0000 99999 1:1 +99999\r\n"
@@ -135,7 +135,7 @@ _TEXT_OPTIONS = ["cache_key", "event_id", "byok_alias", "session_id", "turn_id"]
     st.sampled_from(_TEXT_OPTIONS) | st.sampled_from(["metadata", "allowed_models", "header"]),
     header_values,
 )
-def test_a_header_value_of_the_user_travels_whole_or_is_refused_by_name(
+def test_header_value_of_the_caller_is_sent_unchanged_or_rejected_by_name(
     option: str, value: str
 ) -> None:
     memory.status, memory.headers = 200, []
@@ -166,10 +166,10 @@ def test_a_header_value_of_the_user_travels_whole_or_is_refused_by_name(
 
 @pytest.mark.parametrize("value", [" secret", "secret ", "\tsecret", " "])
 @pytest.mark.parametrize("path", PATHS)
-def test_white_space_around_a_header_value_is_refused_without_showing_it(
+def test_header_value_with_outer_white_space_is_rejected_without_showing_it(
     path: str, value: str
 ) -> None:
-    """The HTTP library refuses it too, as a host that cannot be reached, and shows it."""
+    """The HTTP library would report an unreachable host, and show the value."""
     with RawServer() as server, pytest.raises(ValueError, match="header 'X-Own'") as caught:
         PATHS[path](server.chat_model(), "Hi", extra_headers={"X-Own": value})
     assert "secret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Whatever a user says: DeepSeek takes the body, or a clear error comes before anything is sent."""
+"""Any input gives a body that DeepSeek accepts, or a clear error before anything is sent."""
 
 import json
 import re
@@ -20,10 +20,10 @@ from langchain_cf_deepseek.errors import CFDeepSeekAPIError, CFDeepSeekInvalidRe
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.fuzz.conftest import share
+from tests.fuzz.oracle import client_defect, is_left_to_deepseek, missing_texts
+from tests.fuzz.servers import MemoryTransport
 from tests.fuzz.strategies.messages import histories
 from tests.fuzz.strategies.parameters import any_parameters
-from tests.fuzz.verdict import defect_of, is_its_own_business, lost
-from tests.fuzz.wire import Memory
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*DeepSeek does not take a forced tool choice:UserWarning",
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:content blocks of the types .* are dropped:UserWarning",
 )
 
-memory = Memory()
+memory = MemoryTransport()
 memory.pieces = [b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}']
 models = st.fixed_dictionaries(
     {
@@ -41,53 +41,53 @@ models = st.fixed_dictionaries(
     }
 ).map(lambda settings: memory.chat_model(**settings))
 
-# A clear error says which message or field is wrong.
+# A clear error names the message or field that is wrong.
 _NAMES_THE_CULPRIT = re.compile(r"messages\[\d+\]|`[\w.\[\]]+`|prefix completion")
 
 
 @given(models, histories, any_parameters)
-def test_a_request_is_one_that_deepseek_takes_or_is_refused_by_name(
+def test_request_is_valid_for_deepseek_or_rejected_by_name(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any]
 ) -> None:
     memory.sent.clear()
-    refusal = _refusal_of(lambda: llm.invoke(history, **parameters))
+    refusal = _rejection_of(lambda: llm.invoke(history, **parameters))
     if refusal is not None:
         assert type(refusal) is CFDeepSeekInvalidRequestError
         assert refusal.origin == "client"
         assert _NAMES_THE_CULPRIT.search(str(refusal))
         assert memory.sent == []
         return
-    for raw in memory.sent:  # a second one forces the tool call that thinking did not bring
-        assert defect_of(raw) is None
+    for raw in memory.sent:  # a second one forces the tool call that thinking did not make
+        assert client_defect(raw) is None
     body = json.loads(memory.sent[0])
-    assert lost(history, body) == []
-    _goes_on(llm, history, parameters, body)
+    assert missing_texts(history, body) == []
+    _assert_continues(llm, history, parameters, body)
 
 
-def _goes_on(
+def _assert_continues(
     llm: Any, history: list[BaseMessage], parameters: dict[str, Any], body: dict[str, Any]
 ) -> None:
-    """The same history with a further question is one that DeepSeek takes, too."""
+    """Check that DeepSeek also accepts the history with a further question."""
     if body["messages"] and "prefix" in body["messages"][-1]:
-        return  # answered, the mark has to come off
+        return  # a prefix with a response is no longer the last message
     memory.sent.clear()
     question = HumanMessage("Go on, in json")
-    assert _refusal_of(lambda: llm.invoke([*history, question], **parameters)) is None
-    assert defect_of(memory.sent[0]) is None
+    assert _rejection_of(lambda: llm.invoke([*history, question], **parameters)) is None
+    assert client_defect(memory.sent[0]) is None
     *longer, last = json.loads(memory.sent[0])["messages"]
     assert last == {"role": "user", "content": "Go on, in json"}
     said = [message for message in body["messages"] if message not in longer]
-    # Where nothing said JSON before, a system text did.
+    # A system message was added where no message contained the word JSON.
     assert [message for message in said if message["role"] != "system"] == []
 
 
-def _refusal_of(call: Callable[[], Any]) -> Exception | None:
+def _rejection_of(call: Callable[[], Any]) -> Exception | None:
     try:
         call()
     except (ValueError, CFDeepSeekInvalidRequestError) as error:
         return error
     except CFDeepSeekAPIError:
-        return None  # the text that answers here is not the tool call that was forced
+        return None  # the response here is text and not the forced tool call
     return None
 
 
@@ -98,7 +98,7 @@ def _refusal_of(call: Callable[[], Any]) -> Exception | None:
     histories,
     any_parameters,
 )
-def test_over_http_a_request_is_answered_or_refused_by_name_on_every_path(
+def test_request_over_http_is_answered_or_rejected_by_name_on_every_path(
     running_gateway: LocalGateway,
     path: str,
     routing: Any,
@@ -108,9 +108,9 @@ def test_over_http_a_request_is_answered_or_refused_by_name_on_every_path(
     running_gateway.reset()
     running_gateway.reply(content='{"a": 1}')
     llm = running_gateway.chat_model(routing=routing, max_retries=0)
-    refusal = _refusal_of(lambda: PATHS[path](llm, history, **parameters))
+    refusal = _rejection_of(lambda: PATHS[path](llm, history, **parameters))
     if isinstance(refusal, CFDeepSeekInvalidRequestError) and refusal.origin == "deepseek":
-        assert is_its_own_business(refusal.message)
+        assert is_left_to_deepseek(refusal.message)
     elif refusal is not None:
         assert _NAMES_THE_CULPRIT.search(str(refusal))
         assert running_gateway.requests == []
@@ -162,9 +162,7 @@ def _sent(*messages: BaseMessage, **parameters: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_message_of_another_model_loses_nothing(
-    message: BaseMessage, wire: dict[str, Any]
-) -> None:
+def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict[str, Any]) -> None:
     assert _sent(message)["messages"] == [wire]
 
 
@@ -200,9 +198,7 @@ def test_a_message_of_another_model_loses_nothing(
         (ChatMessage(role="latest_reminder", content=["a", "b"]), "must be one text"),
     ],
 )
-def test_a_message_that_would_lose_something_is_refused(
-    message: BaseMessage, complaint: str
-) -> None:
+def test_message_that_would_lose_content_is_rejected(message: BaseMessage, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         _sent(message)
 
@@ -249,7 +245,7 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
         ({"extra_body": {"x": _HOLDS_ITSELF}}, "cannot be sent"),
     ],
 )
-def test_a_parameter_that_deepseek_cannot_read_is_refused_by_name(
+def test_parameter_that_deepseek_cannot_read_is_rejected_by_name(
     parameters: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
@@ -257,23 +253,23 @@ def test_a_parameter_that_deepseek_cannot_read_is_refused_by_name(
     assert memory.sent == []
 
 
-def test_a_prefix_goes_without_tools() -> None:
+def test_prefix_is_sent_without_tools() -> None:
     prefix = AIMessage("The", additional_kwargs={"prefix": True})
     with pytest.raises(ValueError, match="prefix completion excludes `tools`"):
         _sent(HumanMessage("Hi"), prefix, tools=[{"type": "function", "function": {"name": "f"}}])
 
 
-def test_only_the_last_message_can_be_a_prefix() -> None:
+def test_prefix_must_be_the_last_message() -> None:
     prefix = AIMessage("The", additional_kwargs={"prefix": True})
     with pytest.raises(ValueError, match=r"messages\[0\]: only the last message can be a `prefix`"):
         _sent(prefix, HumanMessage("Hi"))
 
 
-def test_a_model_of_none_in_a_call_is_the_models_own() -> None:
+def test_model_none_in_a_call_means_the_configured_model() -> None:
     assert _sent(HumanMessage("Hi"), model=None)["model"] == "deepseek-flash"
 
 
-def test_a_bare_schema_as_response_format_goes_into_the_system_text() -> None:
+def test_response_format_with_a_bare_schema_goes_into_the_system_message() -> None:
     body = _sent(HumanMessage("Hi"), response_format={"type": "object", "title": "Joke"})
     assert body["response_format"] == {"type": "json_object"}
     assert body["messages"][0] == {
@@ -283,7 +279,7 @@ def test_a_bare_schema_as_response_format_goes_into_the_system_text() -> None:
     }
 
 
-def test_gemini_keeps_a_call_in_two_places_and_it_goes_out_once() -> None:
+def test_tool_call_that_gemini_stores_twice_is_sent_once() -> None:
     message = AIMessage(
         "",
         additional_kwargs={"function_call": {"name": "f", "arguments": "{}"}},

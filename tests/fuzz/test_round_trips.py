@@ -1,4 +1,4 @@
-"""An answer goes back in the next turn as the same body, whatever it went through in between."""
+"""A completion is sent back unchanged in the next turn, whatever happened to its message."""
 
 import json
 import pickle
@@ -20,13 +20,13 @@ from langchain_core.messages import (
 
 from langchain_cf_deepseek.errors import CFDeepSeekError
 from tests.fuzz.conftest import share
+from tests.fuzz.servers import MemoryTransport
 from tests.fuzz.strategies.answers import Answer, answers, events_of, to_bytes
 from tests.fuzz.strategies.values import plain_texts
-from tests.fuzz.wire import Memory
 
 pytestmark = pytest.mark.filterwarnings("ignore:The function `loads` is in beta")
 
-memory = Memory()
+memory = MemoryTransport()
 MODELS = {version: memory.chat_model(output_version=version) for version in ("v0", "v1")}
 TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
@@ -53,7 +53,7 @@ JOURNEYS: dict[str, Callable[[AIMessage], BaseMessage]] = {
 
 
 def _sent_back(message: BaseMessage) -> dict[str, Any]:
-    """The body of the next turn, with results for the calls in `message`."""
+    """Return the body of the next turn, with results for the tool calls in `message`."""
     memory.pieces = [b'{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}']
     memory.sent.clear()
     calls = message.tool_calls if isinstance(message, AIMessage) else []
@@ -71,7 +71,7 @@ def _answers_and_events(draw: st.DrawFn) -> tuple[Answer, list[dict[str, Any]]]:
 
 @share(1 / 5)
 @given(_answers_and_events())
-def test_an_answer_goes_back_the_same_whatever_it_went_through(
+def test_completion_is_sent_back_unchanged_after_any_round_trip(
     said: tuple[Answer, list[dict[str, Any]]],
 ) -> None:
     answer, events = said
@@ -103,7 +103,7 @@ def test_an_answer_goes_back_the_same_whatever_it_went_through(
                 assert _sent_back(travel(form)) == body, (version, journey)
 
 
-def test_a_lone_surrogate_in_arguments_goes_back_as_the_replacement_character() -> None:
+def test_surrogate_half_in_arguments_is_sent_back_as_the_replacement_character() -> None:
     call = {"id": "a", "function": {"name": "f", "arguments": '{"x": "\\ud83d"}'}}
     choice = {"message": {"content": "", "tool_calls": [call]}, "finish_reason": "tool_calls"}
     memory.pieces = [to_bytes({"choices": [choice]})]

@@ -1,1 +1,1 @@
-"""A small real model behind llama.cpp's OpenAI-compatible server: shapes that nobody here wrote."""
+"""A small real model behind llama.cpp's OpenAI-compatible server, which is not simulated."""

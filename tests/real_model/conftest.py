@@ -1,4 +1,4 @@
-"""The address of the real model, started once for all tests that ask for it."""
+"""The address of the real model, started once for all tests that use it."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 60
-"""Far above the second that a start takes; a server that hangs is stopped then."""
+"""Far above the second that a start takes; a server that hangs is stopped after it."""
 
 
 @pytest.fixture(scope="session")

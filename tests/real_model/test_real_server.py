@@ -73,12 +73,12 @@ def phases(chunks: list[dict[str, Any]]) -> list[list[str]]:
     return [keys for keys, _ in groupby(deltas)]
 
 
-def test_the_model_has_a_name(real_model_url: str) -> None:
+def test_model_list_names_the_model(real_model_url: str) -> None:
     answer = httpx.get(f"{real_model_url}/models").json()
     assert [model["id"] for model in answer["data"]] == ["smollm2"]
 
 
-def test_an_answer_has_reasoning_content_and_usage(real_model_url: str) -> None:
+def test_completion_has_reasoning_content_and_usage(real_model_url: str) -> None:
     answer = ask(real_model_url)
     message = {"role": "str", "content": "str", "reasoning_content": "str"}
     assert shape(answer) == {
@@ -90,12 +90,12 @@ def test_an_answer_has_reasoning_content_and_usage(real_model_url: str) -> None:
     assert answer["choices"][0]["finish_reason"] == "stop"
 
 
-def test_an_answer_without_thinking_has_no_reasoning_content(real_model_url: str) -> None:
+def test_completion_without_thinking_has_no_reasoning_content(real_model_url: str) -> None:
     answer = ask(real_model_url, chat_template_kwargs={"enable_thinking": False})
     assert shape(answer["choices"][0]["message"]) == {"role": "str", "content": "str"}
 
 
-def test_a_stream_thinks_then_answers_then_counts(real_model_url: str) -> None:
+def test_stream_sends_reasoning_then_content_then_usage(real_model_url: str) -> None:
     *deltas, usage = stream(real_model_url, stream_options={"include_usage": True})
     assert phases(deltas) == [["role", "content"], ["reasoning_content"], ["content"], []]
     assert shape(deltas[1]) == {
@@ -108,25 +108,23 @@ def test_a_stream_thinks_then_answers_then_counts(real_model_url: str) -> None:
     assert shape(usage) == {**CHUNK, "choices": [], "usage": USAGE}
 
 
-def test_a_stream_does_not_count_unless_asked(real_model_url: str) -> None:
+def test_stream_has_no_usage_unless_requested(real_model_url: str) -> None:
     assert [chunk for chunk in stream(real_model_url) if "usage" in chunk] == []
 
 
-def test_an_answer_ends_at_max_tokens(real_model_url: str) -> None:
+def test_completion_ends_at_max_tokens(real_model_url: str) -> None:
     answer = ask(real_model_url, max_tokens=3)
     assert answer["choices"][0]["finish_reason"] == "length"
     assert answer["usage"]["completion_tokens"] == 3
 
 
-def test_json_mode_answers_with_an_object(real_model_url: str) -> None:
+def test_json_mode_returns_an_object(real_model_url: str) -> None:
     answer = ask(real_model_url, response_format={"type": "json_object"})
     assert isinstance(json.loads(answer["choices"][0]["message"]["content"]), dict)
 
 
 @pytest.mark.parametrize("tool_choice", ["auto", "required"])
-def test_a_function_is_called_with_the_arguments_it_declares(
-    real_model_url: str, tool_choice: str
-) -> None:
+def test_tool_call_has_the_declared_arguments(real_model_url: str, tool_choice: str) -> None:
     (choice,) = ask(real_model_url, tools=[WEATHER], tool_choice=tool_choice)["choices"]
     message = {"role": "str", "content": "str", "reasoning_content": "str", "tool_calls": [CALL]}
     assert shape(choice) == {"index": "int", "finish_reason": "str", "message": message}
@@ -136,13 +134,13 @@ def test_a_function_is_called_with_the_arguments_it_declares(
     assert shape(json.loads(call["function"]["arguments"])) == {"city": "str"}
 
 
-def test_no_function_is_called_when_none_is_allowed(real_model_url: str) -> None:
+def test_tool_choice_none_prevents_tool_calls(real_model_url: str) -> None:
     (choice,) = ask(real_model_url, tools=[WEATHER], tool_choice="none")["choices"]
     message = {"role": "str", "content": "str", "reasoning_content": "str"}
     assert shape(choice["message"]) == message
 
 
-def test_a_streamed_call_comes_in_pieces_of_its_arguments(real_model_url: str) -> None:
+def test_tool_call_arguments_are_streamed_in_pieces(real_model_url: str) -> None:
     chunks = stream(real_model_url, tools=[WEATHER], tool_choice="required")
     assert phases(chunks) == [["role", "content"], ["reasoning_content"], ["tool_calls"], []]
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
@@ -156,7 +154,7 @@ def test_a_streamed_call_comes_in_pieces_of_its_arguments(real_model_url: str) -
     assert shape(json.loads(arguments)) == {"city": "str"}
 
 
-def test_a_tools_result_gets_an_answer(real_model_url: str) -> None:
+def test_tool_result_gets_a_completion(real_model_url: str) -> None:
     function = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
     call = {"id": "call-1", "type": "function", "function": function}
     (question,) = body()["messages"]
@@ -173,7 +171,7 @@ def test_a_tools_result_gets_an_answer(real_model_url: str) -> None:
     }
 
 
-def test_a_wrong_request_gets_an_error_object(real_model_url: str) -> None:
+def test_invalid_request_gets_an_error_object(real_model_url: str) -> None:
     response = httpx.post(f"{real_model_url}/chat/completions", json={"model": "smollm2"})
     assert (response.status_code, shape(response.json())) == (
         400,
@@ -181,7 +179,7 @@ def test_a_wrong_request_gets_an_error_object(real_model_url: str) -> None:
     )
 
 
-def test_a_stream_closes_the_connection_it_announced_to_keep(real_model_url: str) -> None:
+def test_stream_closes_the_connection_that_it_announced_to_keep(real_model_url: str) -> None:
     url = httpx.URL(real_model_url)
     connection = http.client.HTTPConnection(url.host, url.port or 80, timeout=60)
     connection.request("POST", f"{url.path}/chat/completions", json.dumps(body(stream=True)))

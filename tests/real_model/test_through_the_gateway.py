@@ -44,7 +44,9 @@ def llm(gateway: LocalGateway, request: pytest.FixtureRequest) -> Iterator[ChatC
         yield llm
 
 
-def test_an_answer_has_reasoning_usage_and_facts(llm: ChatCloudflareDeepSeek, ask: Ask) -> None:
+def test_completion_has_reasoning_usage_and_gateway_metadata(
+    llm: ChatCloudflareDeepSeek, ask: Ask
+) -> None:
     message = ask(llm, [QUESTION])
     assert isinstance(message.content, str)
     assert message.content
@@ -56,7 +58,7 @@ def test_an_answer_has_reasoning_usage_and_facts(llm: ChatCloudflareDeepSeek, as
     assert "log_id" in message.response_metadata["cloudflare_gateway"]
 
 
-def test_the_pools_survive_a_server_that_closes_after_each_stream(
+def test_connection_pools_survive_a_server_that_closes_after_each_stream(
     llm: ChatCloudflareDeepSeek,
 ) -> None:
     for _ in range(5):
@@ -64,13 +66,13 @@ def test_the_pools_survive_a_server_that_closes_after_each_stream(
         assert llm.invoke([QUESTION]).content
 
 
-def test_json_mode_gives_json(llm: ChatCloudflareDeepSeek, ask: Ask) -> None:
+def test_json_mode_returns_json(llm: ChatCloudflareDeepSeek, ask: Ask) -> None:
     message = ask(llm, [QUESTION], response_format={"type": "json_object"})
     assert isinstance(json.loads(message.text), dict)
 
 
 @pytest.mark.parametrize("tool_choice", ["auto", "any"])
-def test_a_tool_is_called_with_its_arguments(
+def test_tool_call_has_its_arguments(
     llm: ChatCloudflareDeepSeek, ask: Ask, tool_choice: str
 ) -> None:
     message = ask(llm, [QUESTION], tools=[WEATHER], tool_choice=tool_choice)
@@ -80,7 +82,7 @@ def test_a_tool_is_called_with_its_arguments(
     assert message.response_metadata["finish_reason"] == "tool_calls"
 
 
-def test_the_credentials_of_the_gateway_stay_there(
+def test_gateway_credentials_are_not_sent_upstream(
     gateway: LocalGateway, llm: ChatCloudflareDeepSeek
 ) -> None:
     llm.invoke([QUESTION])

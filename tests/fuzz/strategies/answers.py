@@ -1,4 +1,4 @@
-"""Answers of a model, whole and streamed, as they should be and damaged."""
+"""Completions, streamed and not, valid and damaged."""
 
 import itertools
 import json
@@ -51,7 +51,7 @@ _TOKEN = {"token": "a", "logprob": -0.25, "bytes": [97], "top_logprobs": []}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says, to be written whole or as a stream."""
+    """A completion, to be written as one body or as a stream."""
 
     opening: Json
     reasoning: str
@@ -80,7 +80,7 @@ class Answer:
 
 @st.composite
 def answers(draw: st.DrawFn, texts: st.SearchStrategy[str] = texts) -> Answer:
-    """Answers with anything in them."""
+    """Generate completions with any content."""
     calls = [
         {
             "index": index,
@@ -105,7 +105,7 @@ def answers(draw: st.DrawFn, texts: st.SearchStrategy[str] = texts) -> Answer:
 
 @st.composite
 def events_of(draw: st.DrawFn, answer: Answer) -> list[Json]:
-    """The events of an answer, as DeepSeek sends them and as others do."""
+    """Generate the events of a completion, as DeepSeek sends them and as others do."""
     deltas: list[Json] = [{"role": "assistant", "content": "", **answer.undocumented}]
     deltas += [
         {"reasoning_content": text, "content": None} for text in draw(_pieces(answer.reasoning))
@@ -139,7 +139,7 @@ def events_of(draw: st.DrawFn, answer: Answer) -> list[Json]:
 
 
 def _pieces(text: str) -> st.SearchStrategy[list[str]]:
-    """A text in one piece or several."""
+    """Generate a text in one piece or several."""
     places = st.lists(st.integers(0, len(text)), max_size=3).map(sorted)
     edges = places.map(lambda places: [0, *places, len(text)])
     return edges.map(lambda edges: [text[a:b] for a, b in itertools.pairwise(edges)])
@@ -147,7 +147,7 @@ def _pieces(text: str) -> st.SearchStrategy[list[str]]:
 
 @st.composite
 def changed(draw: st.DrawFn, value: Any, *, depth: int = 0) -> Any:
-    """The JSON `value` with one entry, at whatever depth, exchanged or left out."""
+    """Generate `value` with one entry, at any depth, replaced or removed."""
     keys: list[Any] = sorted(value) if isinstance(value, dict) else []
     if isinstance(value, list):
         keys = list(range(len(value)))
@@ -163,8 +163,8 @@ def changed(draw: st.DrawFn, value: Any, *, depth: int = 0) -> Any:
 
 
 def to_bytes(value: Any) -> bytes:
-    """JSON as a server writes it, with what Python's own encoder would not write."""
-    # Half a surrogate pair becomes \\ud800, which is how JSON spells it.
+    """Return JSON as a server can write it, and Python's encoder would not."""
+    # A surrogate half becomes \\ud800, as JSON writes it.
     text = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
     text = text.replace(b'"@huge@"', b"9" * 5_000)
     return re.sub(
@@ -174,7 +174,7 @@ def to_bytes(value: Any) -> bytes:
 
 @st.composite
 def event_streams(draw: st.DrawFn, events: list[Any]) -> bytes:
-    """Events as the bytes of an event stream."""
+    """Generate the bytes of an event stream."""
     newline = draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
     begin = draw(st.sampled_from([b"", b"\xef\xbb\xbf", b"\n\n", b": keep-alive\n\n"]))
     field = draw(st.sampled_from([b"data: ", b"data:", b"event: message\ndata: "]))
@@ -184,7 +184,7 @@ def event_streams(draw: st.DrawFn, events: list[Any]) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """Bytes of which some are exchanged, left out, put in or doubled."""
+    """Generate bytes of which some are replaced, removed, inserted or doubled."""
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.integers(0, 40)))
@@ -194,7 +194,7 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """`data` in pieces, cut at `places` (taken modulo its length)."""
+    """Return `data` in pieces, split at `places` (modulo its length)."""
     edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     return [data[start:end] for start, end in itertools.pairwise(edges)]
 
@@ -204,7 +204,7 @@ cuts = st.lists(st.integers(0, 2**16), max_size=20)
 
 @st.composite
 def raw_answers(draw: st.DrawFn, bodies: st.SearchStrategy[bytes]) -> bytes:
-    """Whole HTTP answers as bytes, with a head that may not fit the body."""
+    """Generate the bytes of HTTP responses, whose headers need not match the body."""
     body = draw(bodies)
     head = draw(
         st.sampled_from(

@@ -25,7 +25,7 @@ response_headers = st.dictionaries(
         ]
     ),
     st.one_of(
-        # What a server may send in a header: any byte but the controls.
+        # A server can send any byte in a header except control characters.
         st.binary(max_size=12).map(lambda value: bytes(b for b in value if b > 31 and b != 127)),
         st.sampled_from(
             [
@@ -48,7 +48,7 @@ response_headers = st.dictionaries(
 
 
 def error_bodies(secret: str) -> st.SearchStrategy[bytes]:
-    """Bodies of errors in every shape, that may show a credential."""
+    """Generate error bodies of every shape, which can hold a credential."""
     said = texts | st.sampled_from([secret, f"bad key {secret}!", f"Bearer {secret}"])
     values = st.recursive(
         leaves | said,

@@ -141,7 +141,7 @@ any_blocks = blocks | spoiled(blocks) | st.dictionaries(plain_texts, odd_values,
 
 
 def contents(*usual: st.SearchStrategy[Json]) -> st.SearchStrategy[Any]:
-    """Content of a message: mostly what is `usual` in it, sometimes anything."""
+    """Generate message content: mostly the `usual` blocks, sometimes anything."""
     parts = st.one_of(texts, *usual)
     return st.one_of(
         texts,
@@ -204,7 +204,7 @@ def _messages(
     needed: dict[str, st.SearchStrategy[Any]] | None = None,
     **fields: st.SearchStrategy[Any],
 ) -> st.SearchStrategy[BaseMessage]:
-    """Messages of a kind with the fields `needed` and any of the other `fields`."""
+    """Generate messages with the fields `needed` and any of the other `fields`."""
 
     @st.composite
     def build(draw: st.DrawFn) -> BaseMessage:
@@ -268,7 +268,7 @@ messages = st.one_of(
 
 @st.composite
 def exchanges(draw: st.DrawFn) -> list[BaseMessage]:
-    """A question, an assistant turn, and a result for each of its calls."""
+    """Generate a question, an assistant message, and a result for each of its tool calls."""
     turn = draw(assistant_turns)
     assert isinstance(turn, AIMessage)
     ids = [call["id"] for call in [*turn.tool_calls, *turn.invalid_tool_calls]]

@@ -1,4 +1,4 @@
-"""Texts, JSON values, and values that are no JSON."""
+"""Texts, JSON values, and values that JSON cannot hold."""
 
 import math
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def _json(leaves: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 json_values = _json(leaves)
-"""What Python's reader of JSON may return: NaN and half a surrogate pair, too."""
+"""Values that Python's JSON parser can return, NaN and surrogate halves included."""
 
 sound_values = _json(st.none() | st.booleans() | st.integers() | plain_texts)
 odd_values = st.one_of(
@@ -46,16 +46,16 @@ odd_values = st.one_of(
 
 
 def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
-    """Dicts that hold any of `fields`."""
+    """Generate dicts with any of `fields`."""
     return st.fixed_dictionaries({}, optional=fields)
 
 
 @st.composite
 def spoiled(draw: st.DrawFn, dicts: st.SearchStrategy[Json]) -> Json:
-    """Dicts of which one value, on the first or second level, is exchanged for an odd one."""
+    """Generate dicts of which one value, on either of two levels, is replaced by an odd one."""
     spoiled = dict(draw(dicts))
     if spoiled:
-        # LangChain itself trips over a type that cannot be hashed.
+        # LangChain itself fails on a type that cannot be hashed.
         keys = sorted(spoiled.keys() - {"type", "source_type"})
         key = draw(st.sampled_from(keys or ["text"]))
         inner = spoiled.get(key)

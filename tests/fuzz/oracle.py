@@ -1,4 +1,4 @@
-"""DeepSeek's verdict on a body: its own validator at its strictest, and what is left to it."""
+"""Whether DeepSeek accepts a request: its own validator with its strictest options."""
 
 import json
 import re
@@ -21,9 +21,9 @@ _VERSIONS = {
     "deepseek-v4-pro": ModelVersion.DeepseekV4Pro,
 }
 
-# What DeepSeek understands and refuses in words of its own, which name the field or message and
-# reach the user as an invalid request: how calls and results pair up, and ranges, which change.
-_ITS_OWN_BUSINESS = re.compile(
+# Requests that DeepSeek rejects with a message that names the field, and that the client therefore
+# does not check: how tool calls and results pair up, and ranges, which change.
+_LEFT_TO_DEEPSEEK = re.compile(
     r"Empty input messages"
     r"|The supported API model names are"
     r"|An assistant message with 'tool_calls' must be followed by tool messages"
@@ -40,26 +40,26 @@ _ITS_OWN_BUSINESS = re.compile(
     r"|Invalid schema for function"
     r"|Invalid 'tools\[\d+\]\.function\.name'"
     r"|Invalid base64 data|unsupported image|Unsupported image_url format"
-    # Two that the service takes, by its documents, and this version of its library does not.
+    # The service accepts these two by its documentation; this version of its library does not.
     r"|file_id is not supported"
-    # A number in a schema or in `extra_body` that is none to most readers of JSON.
+    # A number in a schema or in `extra_body` that most JSON parsers reject.
     r"|number out of range"
     r"|unknown variant `deepseek_(web_search|read_url)`",
 )
 
 
-def defect_of(raw: bytes) -> str | None:
-    """Say why DeepSeek refuses a request for which the client is to blame; `None` otherwise."""
-    refusal = _refusal(raw)
-    return None if refusal is None or is_its_own_business(refusal) else refusal
+def client_defect(raw: bytes) -> str | None:
+    """Return why DeepSeek rejects a request that the client should not send; else `None`."""
+    refusal = _rejection(raw)
+    return None if refusal is None or is_left_to_deepseek(refusal) else refusal
 
 
-def is_its_own_business(refusal: str) -> bool:
-    """Whether a refusal is DeepSeek's to word: the client sends such requests on."""
-    return _ITS_OWN_BUSINESS.search(refusal) is not None
+def is_left_to_deepseek(refusal: str) -> bool:
+    """Return whether the client leaves a check to DeepSeek, given its error message."""
+    return _LEFT_TO_DEEPSEEK.search(refusal) is not None
 
 
-def _refusal(raw: bytes) -> str | None:
+def _rejection(raw: bytes) -> str | None:
     options = ConversionOptions(
         reasoning_content_behavior=ReasoningContentBehavior.Reject
     ).with_model_versions_by_name(_VERSIONS)
@@ -72,34 +72,35 @@ def _refusal(raw: bytes) -> str | None:
     return None
 
 
-def lost(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
-    """List the texts of a conversation that its body does not hold."""
+def missing_texts(history: list[BaseMessage], body: dict[str, Any]) -> list[str]:
+    """Return the texts of a conversation that its request body lacks."""
     sends_reasoning = body.get("thinking") != {"type": "disabled"}
     answered = {message.tool_call_id for message in history if isinstance(message, ToolMessage)}
-    # A system text may have been put in front.
+    # A system message can have been added in front.
     sent = zip(reversed(history), reversed(body["messages"]), strict=False)
     return [
         text
         for message, wire in sent
-        for text in _said_by(message, answered, sends_reasoning=sends_reasoning)
-        if _whole(text) not in "\n".join(map(_whole, _texts_in(_with_parsed_texts(wire), about=())))
+        for text in _texts_of_message(message, answered, sends_reasoning=sends_reasoning)
+        if _encodable(text)
+        not in "\n".join(map(_encodable, _texts_in(_with_parsed_texts(wire), ignored_keys=())))
     ]
 
 
-def _whole(text: str) -> str:
+def _encodable(text: str) -> str:
     return utf8(text).decode()
 
 
-def _said_by(
+def _texts_of_message(
     message: BaseMessage, answered: Collection[str], *, sends_reasoning: bool
 ) -> Iterator[str]:
-    # What `additional_kwargs` keep of the reasoning stands for what blocks repeat of it.
+    # Reasoning blocks repeat the reasoning of `additional_kwargs`.
     reads_blocks = sends_reasoning and not message.additional_kwargs.get("reasoning_content")
     for block in [message.content] if isinstance(message.content, str) else message.content:
         if isinstance(message, AIMessage) and isinstance(block, dict):
-            yield from _said_in_turn(block, reads_reasoning=reads_blocks)
+            yield from _texts_of_block(block, reads_reasoning=reads_blocks)
         elif not isinstance(block, dict) or "cachePoint" not in block:
-            yield from _texts_in(block, about=_ABOUT)
+            yield from _texts_in(block, ignored_keys=_DESCRIPTIVE_KEYS)
     if isinstance(message, ToolMessage):
         yield message.tool_call_id
     elif message.name:
@@ -107,16 +108,16 @@ def _said_by(
     if isinstance(message, AIMessage):
         called = [call for call in message.invalid_tool_calls if call["id"] in answered]
         for call in [*message.tool_calls, *called]:
-            yield from _texts_in(call, about=("type", "error"))
+            yield from _texts_in(call, ignored_keys=("type", "error"))
         kwargs = message.additional_kwargs
         reasoning = kwargs.get("reasoning_content")
-        yield from _texts_in(reasoning if sends_reasoning else None, about=())
-        yield from _texts_in(kwargs.get("deepseek"), about=())
+        yield from _texts_in(reasoning if sends_reasoning else None, ignored_keys=())
+        yield from _texts_in(kwargs.get("deepseek"), ignored_keys=())
         if not message.content:
-            yield from _texts_in(kwargs.get("refusal"), about=())
+            yield from _texts_in(kwargs.get("refusal"), ignored_keys=())
 
 
-def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[str]:
+def _texts_of_block(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[str]:
     kind = block.get("type")
     if kind in ("text", "output_text", "refusal"):
         said = block.get("refusal" if kind == "refusal" else "text")
@@ -128,8 +129,8 @@ def _said_in_turn(block: dict[str, Any], *, reads_reasoning: bool) -> Iterator[s
         yield said
 
 
-# Keys whose values say something about a block, but are no part of what it says.
-_ABOUT = (
+# Keys whose values describe a block and are not part of its content.
+_DESCRIPTIVE_KEYS = (
     "annotations",
     "cache_control",
     "encrypted_content",
@@ -147,21 +148,21 @@ _ABOUT = (
 )
 
 
-def _texts_in(value: Any, *, about: Collection[str]) -> Iterator[str]:
+def _texts_in(value: Any, *, ignored_keys: Collection[str]) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, entry in value.items():
-            if key not in about:
-                yield from _texts_in(entry, about=about)
+            if key not in ignored_keys:
+                yield from _texts_in(entry, ignored_keys=ignored_keys)
     elif isinstance(value, list):
         for entry in value:
-            yield from _texts_in(entry, about=about)
+            yield from _texts_in(entry, ignored_keys=ignored_keys)
 
 
 def _with_parsed_texts(wire: dict[str, Any]) -> dict[str, Any]:
-    """A message with the values in its JSON texts: arguments of calls, rows of results."""
-    return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, about=())]}
+    """Return a message with the values of its JSON texts: tool call arguments, result rows."""
+    return {**wire, "parsed": [_parsed(text) for text in _texts_in(wire, ignored_keys=())]}
 
 
 def _parsed(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Stand-ins for the network: one in memory, piece by piece, and one of raw bytes on a socket."""
+"""Two servers for fuzzing: a transport in memory, and one that sends raw bytes on a socket."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ from tests.conftest import ACCOUNT
 API_KEY = "sk-0123456789"
 GATEWAY_TOKEN = "gateway-token-0123456789"
 
-# The library that the SDK stands on: httpx or httpx2.
+# The HTTP library of the SDK: httpx or httpx2.
 _http: Any = sys.modules[openai.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0]]
 
 SETTINGS: dict[str, Any] = {
@@ -42,8 +42,8 @@ class _Body(_http.SyncByteStream, _http.AsyncByteStream):  # type: ignore[misc]
             yield piece
 
 
-class Memory(_http.BaseTransport, _http.AsyncBaseTransport):  # type: ignore[misc]
-    """Answers every request of its models with the same pieces, and keeps what was sent."""
+class MemoryTransport(_http.BaseTransport, _http.AsyncBaseTransport):  # type: ignore[misc]
+    """Responds to every request of its models with the same pieces, and records the requests."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -74,7 +74,7 @@ class Memory(_http.BaseTransport, _http.AsyncBaseTransport):  # type: ignore[mis
 
 
 class RawServer:
-    """Answers every request on 127.0.0.1 with the bytes that it was given, and hangs up."""
+    """Responds to every request on 127.0.0.1 with `answer`, and closes the connection."""
 
     def __init__(self) -> None:
         self.answer = b""
@@ -123,7 +123,7 @@ class RawServer:
             while connection.recv(2**16):
                 pass
         except OSError:
-            return  # the client has had enough
+            return  # the client closed the connection
 
     @staticmethod
     def _received(connection: socket.socket, data: bytes, end: bytes) -> bytes:

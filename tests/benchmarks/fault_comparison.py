@@ -1,8 +1,8 @@
-"""What other clients make of the faults of the matrix, measured beside ours.
+"""The outcomes of faults with other clients, measured next to this one.
 
-    python -m tests.benchmarks.fault_matrix
+    python -m tests.benchmarks.fault_comparison
 
-prints a table in Markdown. Every call has the same bounds: the settings of the row, no retries.
+prints a table in Markdown. Every call has the same settings, those of the case, and no retries.
 """
 
 import logging
@@ -17,52 +17,56 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek.local import LocalGateway, Reply
 from tests.benchmarks.clients import CLIENTS, TOKEN
 from tests.conftest import PATHS
-from tests.fault_matrix import MATRIX, STREAMED, WHOLE, End, Row
+from tests.fault_outcomes import EXPECTED_OUTCOMES, INVOKE_PATHS, STREAM_PATHS, FaultCase, Outcome
 
 HANGS_AFTER = 5.0
-"""Seconds; every bound that a row sets is far below."""
+"""Seconds; far above every timeout that a case sets."""
 
 RIGHT = "right"
 TAKEN = "**taken for an answer**"
 HANGS = "**hangs**"
 ANONYMOUS = "anonymous"
 
-KNOWN = (ModelError, openai.APIStatusError, openai.APIConnectionError, TimeoutError)
-"""The classes that tell what happened."""
+TYPED_ERRORS = (ModelError, openai.APIStatusError, openai.APIConnectionError, TimeoutError)
+"""The classes that say what happened."""
 
 
-def _told(error: BaseException, due: End) -> str:
-    """Name an error, whether it tells what happened, and where it is wrong about a retry.
+def _describe_error(error: BaseException, expected: Outcome) -> str:
+    """Return the name of an error, whether it is typed, and where it is wrong about a retry.
 
-    A class that only a bug or a library beneath raises, or the root that the SDK raises when it
-    knows no better, is anonymous: nobody can decide by it.
+    A class that only a bug or a lower library raises, and the SDK's root class, are anonymous:
+    a program cannot decide by them.
     """
     name = type(error).__name__
-    if not isinstance(error, KNOWN):
+    if not isinstance(error, TYPED_ERRORS):
         return f"{ANONYMOUS} `{name}`"
     advice = ""
-    if isinstance(error, ModelError) and due.error and error.is_retryable is not due.retryable:
+    if (
+        isinstance(error, ModelError)
+        and expected.error
+        and error.is_retryable is not expected.retryable
+    ):
         advice = f", {'' if error.is_retryable else 'not '}retryable"
     return f"`{name}`{advice}"
 
 
-def _judged(message: AIMessage, due: End, reply: Reply) -> str:
+def _judge_message(message: AIMessage, expected: Outcome, reply: Reply) -> str:
     calls = [(call["name"], call["args"]) for call in message.tool_calls]
-    expected = [(call.name, call.args) for call in reply.tool_calls]
-    is_right = (message.text, calls) == (reply.content, expected)
-    return RIGHT if is_right and due.error is None else TAKEN
+    scripted = [(call.name, call.args) for call in reply.tool_calls]
+    is_right = (message.text, calls) == (reply.content, scripted)
+    return RIGHT if is_right and expected.error is None else TAKEN
 
 
-def _end(client: str, path: str, row: Row, due: End) -> str:
+def _measure(client: str, path: str, row: FaultCase, expected: Outcome) -> str:
     ends: list[str] = []
 
     def ask() -> None:
         try:
             message = PATHS[path](llm, "Count")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is measured
-            ends.append(_told(error, due))
+        except Exception as error:  # noqa: BLE001 - every error is measured
+            ends.append(_describe_error(error, expected))
         else:
-            ends.append(_judged(message, due, row.reply))
+            ends.append(_judge_message(message, expected, row.reply))
 
     with LocalGateway() as gw:
         gw.reply(row.reply)
@@ -74,18 +78,18 @@ def _end(client: str, path: str, row: Row, due: End) -> str:
             if thread.is_alive():
                 ends.append(HANGS)
         followed = [request for request in gw.requests[1:] if TOKEN in request.headers]
-    # The gateway is gone, which ends every call.
+    # Closing the gateway has ended every call.
     thread.join()
     return ends[0] + (", **after taking the gateway token there**" if followed else "")
 
 
 def _cell(ends: dict[str, str]) -> str:
-    """Say once what several paths have in common."""
+    """Return a table cell that names paths only where they differ."""
     if len(set(ends.values())) == 1:
         return next(iter(ends.values()))
     groups = [
         (kind, {path: ends[path] for path in paths if path in ends})
-        for kind, paths in (("invoke", WHOLE), ("stream", STREAMED))
+        for kind, paths in (("invoke", INVOKE_PATHS), ("stream", STREAM_PATHS))
     ]
     cells = []
     for kind, group in groups:
@@ -106,17 +110,21 @@ def _kind(end: str) -> str:
 
 
 def main() -> None:
-    """Run every row over every client and path, and print what each gave."""
+    """Run every case with every client and path, and print the outcomes."""
     warnings.simplefilter("ignore")
-    # The clients of others outlive their event loops, which asyncio has much to say about.
+    # Other clients outlive their event loops, which asyncio logs at length.
     logging.disable()
     header = f"{' | '.join(CLIENTS)} |\n{'| --- ' * (len(CLIENTS) + 1)}|"
     counts: dict[str, Counter[str]] = {client: Counter() for client in CLIENTS}
     print(f"| what happens | {header}")
-    for name, row in MATRIX.items():
+    for name, row in EXPECTED_OUTCOMES.items():
         cells = []
         for client in CLIENTS:
-            ends = {path: _end(client, path, row, due) for path in PATHS if (due := row.end(path))}
+            ends = {
+                path: _measure(client, path, row, expected)
+                for path in PATHS
+                if (expected := row.outcome(path))
+            }
             counts[client].update(map(_kind, ends.values()))
             cells.append(_cell(ends))
         print(f"| {name} | {' | '.join(cells)} |", flush=True)

@@ -1,14 +1,13 @@
-"""What `doctor` prints of a set-up, as data: verdicts by check, and the text of a report."""
+"""The output that `doctor` must print, as data: results by check, and the text of a report."""
 
-import os
 import re
 import subprocess
-import sys
 from typing import Any
 
 from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault
 from tests.conftest import ACCOUNT
+from tests.subprocesses import run_python
 
 KEY = "sk-Zq8vXw3kTn5rLm2pYc7dHb4gJf9sQx6e"
 TOKEN = "cfut_Kj4mWz9xBv7nRt2pQs5dGh8fLc3yXq6w"
@@ -23,7 +22,7 @@ CREDENTIALS: dict[str, Any] = {
 }
 SECRET_VARIABLES = ("DEEPSEEK_API_KEY", "CF_AIG_TOKEN", "CLOUDFLARE_API_TOKEN")
 
-Verdicts = dict[str, tuple[str, str]]
+CheckResults = dict[str, tuple[str, str]]
 
 CHECKS = (
     "settings",
@@ -40,15 +39,15 @@ CHECKS = (
 
 
 def repeatable(text: str) -> str:
-    """Put names in the place of ports and log ids."""
+    """Replace ports and log ids by placeholders."""
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:PORT", text)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "LOG-ID", text)
 
 
-def report(verdicts: Verdicts, *closing: str) -> str:
-    """What is printed of these verdicts."""
+def report(results: CheckResults, *closing: str) -> str:
+    """Return the report with these results."""
     lines = ["check         outcome  found"]
-    for name, (outcome, found) in verdicts.items():
+    for name, (outcome, found) in results.items():
         first, *others = found.split("\n")
         lines.append(f"{name:<12}  {outcome:<7}  {first}")
         lines += [" " * 23 + other for other in others]
@@ -75,7 +74,7 @@ CLOUDFLARE_AI_GATEWAY_BASE_URL: set""",
 }
 SETTINGS["compat"] = SETTINGS["provider-native"].replace("provider-native", "compat")
 
-WELL: Verdicts = {
+ALL_OK: CheckResults = {
     "settings": ("ok", SETTINGS["provider-native"]),
     "host": ("ok", "127.0.0.1:PORT responds"),
     "gateway": ("ok", "CF_AIG_TOKEN is accepted, and a wrong token is rejected"),
@@ -87,10 +86,10 @@ WELL: Verdicts = {
     "cache": ("ok", "a repeated request with `cache_ttl` was a HIT"),
     "log": ("ok", "log id LOG-ID"),
 }
-WELL_ON: dict[Routing, Verdicts] = {
-    "provider-native": WELL,
-    "compat": WELL | {"settings": ("ok", SETTINGS["compat"])},
-    "unified": WELL
+ALL_OK_BY_ROUTING: dict[Routing, CheckResults] = {
+    "provider-native": ALL_OK,
+    "compat": ALL_OK | {"settings": ("ok", SETTINGS["compat"])},
+    "unified": ALL_OK
     | {
         "settings": ("ok", SETTINGS["unified"]),
         "gateway": ("ok", "CLOUDFLARE_API_TOKEN is accepted, gateway local"),
@@ -102,56 +101,58 @@ WELL_ON: dict[Routing, Verdicts] = {
 }
 
 
-def stopped(
-    check: str, found: str, change: str, *, before: Verdicts = WELL, log: bool = True
+def failing_report(
+    check: str, found: str, change: str, *, before: CheckResults = ALL_OK, log: bool = True
 ) -> str:
-    """The report of a set-up that fails at `check`; `log` says whether there is a log id."""
+    """Return the report of a setup that fails at `check`; `log`: whether there is a log id."""
     at = CHECKS.index(check)
     skipped = ("skipped", f"`{check}` failed")
     rest = dict.fromkeys(CHECKS[at + 1 :], skipped)
     if log:
-        rest["log"] = WELL["log"]
+        rest["log"] = ALL_OK["log"]
     kept = {name: before[name] for name in CHECKS[:at]}
     return report({**kept, check: ("fail", found), **rest}, f"{check}: {change}")
 
 
-AT_THE_GATEWAY = (
+GATEWAY_TOKEN_HINT = (
     "Set `gateway_token` (CF_AIG_TOKEN) to a Cloudflare token with the permission AI Gateway Run "
     "on the account in `account_id` (CLOUDFLARE_ACCOUNT_ID)."
 )
-AT_CLOUDFLARE = (
+CLOUDFLARE_TOKEN_HINT = (
     "Set `cloudflare_api_token` (CLOUDFLARE_API_TOKEN) to a token with the permission Workers AI "
     "Read."
 )
-KEY_REFUSED = (
+KEY_REJECTED = (
     "DeepSeek rejected the key: check `api_key` (DEEPSEEK_API_KEY), or the key stored in the "
     "gateway."
 )
-ASKS_FOR_NONE = (
+NO_AUTHENTICATION = (
     "warn",
     (
         "requires no token, so anyone who knows its URL can use it: turn on Authenticated "
         "Gateway in its settings"
     ),
 )
-NAMES = (
+MODEL_NAMES = (
     "deepseek-chat, deepseek-flash, deepseek-reasoner, deepseek-v4-flash, "
     "deepseek-v4-flash-vision-exp, deepseek-v4-pro"
 )
-ALL_NAMES = f"@cf/deepseek-ai/deepseek-v4-flash-0731, @cf/deepseek-ai/deepseek-v4-pro-0813, {NAMES}"
-NO_TOKEN_SET = WELL | {
+ALL_MODEL_NAMES = (
+    f"@cf/deepseek-ai/deepseek-v4-flash-0731, @cf/deepseek-ai/deepseek-v4-pro-0813, {MODEL_NAMES}"
+)
+NO_TOKEN_SET = ALL_OK | {
     "settings": (
         "ok",
         SETTINGS["provider-native"].replace("CF_AIG_TOKEN: set", "CF_AIG_TOKEN: not set"),
     )
 }
-NO_KEY_SET = WELL | {
+NO_KEY_SET = ALL_OK | {
     "settings": (
         "ok",
         SETTINGS["provider-native"].replace("DEEPSEEK_API_KEY: set", "DEEPSEEK_API_KEY: not set"),
     )
 }
-OTHER_GATEWAY = WELL | {
+OTHER_GATEWAY = ALL_OK | {
     "settings": ("ok", SETTINGS["provider-native"].replace("ID: local", "ID: prod"))
 }
 
@@ -165,16 +166,9 @@ WHOLE_ANSWER = {
 }
 
 
-AFTER_THE_FIRST = Fault()
+NO_FAULT = Fault()
 
 
 def run(variables: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
-    return subprocess.run(  # noqa: S603  # our own command
-        [sys.executable, "-m", "langchain_cf_deepseek", "doctor", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **variables},
-    )
+    """Run the command in a process of its own."""
+    return run_python("-m", "langchain_cf_deepseek", "doctor", *arguments, env=variables)

@@ -1,4 +1,4 @@
-"""Set-ups that work, with warnings or without, and the forms in which that is said."""
+"""Setups that work, with or without warnings, and the formats of the report."""
 
 import json
 import re
@@ -9,38 +9,38 @@ from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.conftest import ACCOUNT
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import (
-    AFTER_THE_FIRST,
-    ASKS_FOR_NONE,
+from tests.doctor.expected_output import (
+    ALL_OK,
+    ALL_OK_BY_ROUTING,
     CREDENTIALS,
     KEY,
+    NO_AUTHENTICATION,
+    NO_FAULT,
     NO_TOKEN_SET,
     SETTINGS,
     TOKEN,
-    WELL,
-    WELL_ON,
     WHOLE_ANSWER,
     WRONG_KEY,
-    Verdicts,
+    CheckResults,
     report,
 )
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
-def test_a_set_up_that_works_is_well(
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
+def test_working_setup_passes_every_check(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    assert doctor(gateway.environment(routing)) == (0, report(WELL_ON[routing]))
+    assert doctor(gateway.environment(routing)) == (0, report(ALL_OK_BY_ROUTING[routing]))
 
 
 @pytest.mark.parametrize("routing", ["provider-native", "compat"])
-def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
+def test_stored_key_is_distinguished_from_a_key_that_is_sent(
     routing: Routing, doctor: Doctor
 ) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
         variables = gateway.environment(routing)
         del variables["DEEPSEEK_API_KEY"]
-        expected = WELL | {
+        expected = ALL_OK | {
             "settings": (
                 "ok",
                 SETTINGS[routing].replace("DEEPSEEK_API_KEY: set", "DEEPSEEK_API_KEY: not set"),
@@ -53,9 +53,9 @@ def test_a_key_stored_in_the_gateway_is_told_from_one_that_is_sent(
         assert doctor(variables) == (0, report(expected))
 
 
-def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -> None:
+def test_stored_key_on_unified_is_read_from_the_response(doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, stored_key=True) as gateway:
-        expected = WELL_ON["unified"] | {
+        expected = ALL_OK_BY_ROUTING["unified"] | {
             "DeepSeek key": (
                 "ok",
                 "no key is sent; the one stored in the gateway (BYOK) is accepted",
@@ -64,7 +64,7 @@ def test_on_unified_the_answer_says_that_a_stored_key_was_used(doctor: Doctor) -
         assert doctor(gateway.environment("unified")) == (0, report(expected))
 
 
-def test_what_goes_over_the_wire_is_four_small_requests_of_which_two_cost_nothing(
+def test_doctor_sends_four_small_requests_of_which_two_cost_nothing(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     doctor(gateway.environment())
@@ -102,7 +102,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was cached"
 
 
 @pytest.mark.parametrize(
-    ("faults", "verdicts"),
+    ("faults", "results"),
     [
         pytest.param(
             [Fault(body=WHOLE_ANSWER, times=None)],
@@ -115,7 +115,7 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was cached"
             id="a stream in one piece",
         ),
         pytest.param(
-            # A body in pieces is nothing that the local gateway keeps.
+            # The local gateway does not cache a body that is sent in pieces.
             [Fault(split=1000, times=None)],
             {"cache": ("warn", NOT_KEPT)},
             id="an answer that is not kept",
@@ -145,44 +145,44 @@ NOT_KEPT = "a repeated request with `cache_ttl` was a MISS: nothing was cached"
         ),
     ],
 )
-def test_what_is_not_as_it_could_be_is_a_warning(
-    faults: list[Fault], verdicts: Verdicts, gateway: LocalGateway, doctor: Doctor
+def test_warnings_do_not_fail_the_setup(
+    faults: list[Fault], results: CheckResults, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     for fault in faults:
         gateway.fault(fault)
-    assert doctor(gateway.environment()) == (0, report(WELL | verdicts))
+    assert doctor(gateway.environment()) == (0, report(ALL_OK | results))
 
 
 @pytest.mark.parametrize("token", [TOKEN, None])
-def test_a_gateway_that_asks_for_no_token_is_a_warning(token: str | None, doctor: Doctor) -> None:
+def test_gateway_without_authentication_is_a_warning(token: str | None, doctor: Doctor) -> None:
     with LocalGateway(**CREDENTIALS, authenticated=False) as gateway:
         variables = gateway.environment() | {"CF_AIG_TOKEN": token}
-        before = WELL if token else NO_TOKEN_SET
-        assert doctor(variables) == (0, report(before | {"gateway": ASKS_FOR_NONE}))
+        before = ALL_OK if token else NO_TOKEN_SET
+        assert doctor(variables) == (0, report(before | {"gateway": NO_AUTHENTICATION}))
 
 
-def test_the_routing_of_the_command_line_beats_the_environment(
+def test_routing_of_the_command_line_overrides_the_environment(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     variables = gateway.environment("unified") | {"CLOUDFLARE_AI_GATEWAY_ROUTING": "compat"}
     settings = SETTINGS["unified"].replace("ROUTING: unified", "ROUTING: compat")
     assert doctor(variables, "--routing", "unified") == (
         0,
-        report(WELL_ON["unified"] | {"settings": ("ok", settings)}),
+        report(ALL_OK_BY_ROUTING["unified"] | {"settings": ("ok", settings)}),
     )
 
 
-def test_a_model_served_under_another_name_is_shown_with_it(
+def test_model_served_under_another_name_is_shown_with_it(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    expected = WELL | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
+    expected = ALL_OK | {"model": ("ok", "deepseek-chat, served as deepseek-flash")}
     assert doctor(gateway.environment(), "--model", "deepseek-chat") == (0, report(expected))
 
 
-def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
+def test_dynamic_route_is_requested_without_the_thinking_parameter(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
-    expected = WELL_ON["compat"] | {
+    expected = ALL_OK_BY_ROUTING["compat"] | {
         "DeepSeek key": ("ok", "DEEPSEEK_API_KEY is sent, and not rejected"),
         "model": ("ok", "dynamic/mine, served as deepseek-flash"),
     }
@@ -194,7 +194,7 @@ def test_a_route_of_the_gateway_is_asked_without_deepseeks_own_switch(
     }
 
 
-def test_the_printed_table_is_aligned(gateway: LocalGateway, doctor: Doctor) -> None:
+def test_printed_table_is_aligned(gateway: LocalGateway, doctor: Doctor) -> None:
     _, printed = doctor(gateway.environment() | {"DEEPSEEK_API_KEY": WRONG_KEY})
     assert (
         printed
@@ -224,59 +224,61 @@ the gateway.
     )
 
 
-def as_json(verdicts: Verdicts, **changes: str) -> dict[str, dict[str, str]]:
+def as_json(results: CheckResults, **changes: str) -> dict[str, dict[str, str]]:
     return {
         name: {"outcome": outcome, "found": found, "change": changes.get(name, "")}
-        for name, (outcome, found) in verdicts.items()
+        for name, (outcome, found) in results.items()
     }
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
-def test_json_is_one_object_with_the_same_facts(
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
+def test_json_report_is_one_object_with_the_same_results(
     routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     status, printed = doctor(gateway.environment(routing), "--json")
     assert (status, json.loads(printed)) == (
         0,
-        {"ok": True, "local_gateway": False, "checks": as_json(WELL_ON[routing])},
+        {"ok": True, "local_gateway": False, "checks": as_json(ALL_OK_BY_ROUTING[routing])},
     )
     assert printed.count("\n") == 1
 
 
-def test_json_of_a_broken_set_up_says_what_to_change(gateway: LocalGateway, doctor: Doctor) -> None:
-    gateway.fault(AFTER_THE_FIRST)
+def test_json_report_of_a_failing_setup_says_what_to_change(
+    gateway: LocalGateway, doctor: Doctor
+) -> None:
+    gateway.fault(NO_FAULT)
     gateway.fault(status=503, body="")
     status, printed = doctor(gateway.environment(), "--json")
     found = "DeepSeek (status 503, log id LOG-ID): HTTP 503 without a body."
-    verdicts = WELL | {"streaming": ("fail", found)}
+    results = ALL_OK | {"streaming": ("fail", found)}
     assert (status, json.loads(printed)) == (
         1,
         {
             "ok": False,
             "local_gateway": False,
-            "checks": as_json(verdicts, streaming="Try again in a moment."),
+            "checks": as_json(results, streaming="Try again in a moment."),
         },
     )
 
 
-@pytest.mark.parametrize("routing", [None, *WELL_ON])
-def test_a_local_gateway_of_its_own_is_well_whatever_the_environment(
+@pytest.mark.parametrize("routing", [None, *ALL_OK_BY_ROUTING])
+def test_local_option_ignores_the_environment_and_passes_every_check(
     routing: Routing | None, doctor: Doctor
 ) -> None:
     arguments = ["--routing", routing] if routing else []
     closing = "All checks passed with the local gateway: fake credentials, simulated model."
-    verdicts = WELL_ON[routing or "provider-native"]
+    results = ALL_OK_BY_ROUTING[routing or "provider-native"]
     variables: dict[str, str | None] = {
         "CLOUDFLARE_AI_GATEWAY_ROUTING": "nonsense",
         "CLOUDFLARE_ACCOUNT_ID": KEY,
         "DEEPSEEK_API_KEY": WRONG_KEY,
     }
-    assert doctor(variables, "--local", *arguments) == (0, report(verdicts, closing))
+    assert doctor(variables, "--local", *arguments) == (0, report(results, closing))
 
 
-def test_json_says_that_the_gateway_is_local(doctor: Doctor) -> None:
+def test_json_report_says_that_the_gateway_is_local(doctor: Doctor) -> None:
     status, printed = doctor({}, "--local", "--json")
     assert (status, json.loads(printed)) == (
         0,
-        {"ok": True, "local_gateway": True, "checks": as_json(WELL)},
+        {"ok": True, "local_gateway": True, "checks": as_json(ALL_OK)},
     )

@@ -5,14 +5,14 @@ import pytest
 from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import Fault, LocalGateway
 from tests.doctor.conftest import Doctor
-from tests.doctor.reports import (
-    AFTER_THE_FIRST,
+from tests.doctor.expected_output import (
+    ALL_OK_BY_ROUTING,
     API_TOKEN,
     CREDENTIALS,
     KEY,
+    NO_FAULT,
     SECRET_VARIABLES,
     TOKEN,
-    WELL_ON,
     WHOLE_ANSWER,
 )
 
@@ -29,26 +29,26 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("routing", WELL_ON)
+@pytest.mark.parametrize("routing", ALL_OK_BY_ROUTING)
 @pytest.mark.parametrize("status", [200, 302, 401, 402, 500, "in a stream"])
 @pytest.mark.parametrize("body", HOSTILE)
-def test_an_answer_that_echoes_the_credentials_does_not_get_them_printed(
+def test_credentials_echoed_by_a_response_are_not_printed(
     body: str, status: int | str, routing: Routing, gateway: LocalGateway, doctor: Doctor
 ) -> None:
     headers = {"cf-aig-log-id": ECHO, "cf-aig-cache-status": ECHO, "location": f"/{KEY}"}
     if isinstance(status, int):
         fault = Fault(status=status, body=HOSTILE[body], headers=headers, times=None)
     else:
-        gateway.fault(AFTER_THE_FIRST)
+        gateway.fault(NO_FAULT)
         fault = Fault(then="error_event", body=HOSTILE[body], headers=headers, times=None)
     gateway.fault(fault)
     credentials = dict(zip(SECRET_VARIABLES, CREDENTIALS.values(), strict=True))
-    # `doctor` looks for parts of four letters of every credential.
+    # The fixture `doctor` searches for every four characters of each credential.
     _, printed = doctor(gateway.environment(routing) | credentials)
     assert printed.startswith(f"check         outcome  found\nsettings      ok       {routing} ")
 
 
-def test_a_model_from_a_hostile_answer_cannot_write_lines_of_its_own(
+def test_model_name_from_a_response_cannot_add_lines_to_the_report(
     gateway: LocalGateway, doctor: Doctor
 ) -> None:
     gateway.fault(body={**WHOLE_ANSWER, "model": "x\n\nAll checks passed."}, times=None)
