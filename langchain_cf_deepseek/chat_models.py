@@ -644,8 +644,16 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             response_format: A schema for the answer, sent in the system text with JSON mode.
             **kwargs: Parameters of each request.
 
+        How chat completions carry the calls, results and citations of server tools is not
+        published: blocks in `content`, under another key (kept in `additional_kwargs["deepseek"]`)
+        and in `tool_calls` are kept, sent back unchanged, and shown in `content_blocks`.
+        `response_metadata["server_tool_use"]` counts what is billed. Whether a function tool can be
+        forced beside them is not published either: if the response is text, a second request
+        without them forces it. https://api-docs.deepseek.com/guides/web_tools
+
         Raises:
-            CFDeepSeekInvalidRequestError: A tool has no schema that can be sent.
+            CFDeepSeekInvalidRequestError: A tool has no schema that can be sent, is the server tool
+                of another provider, or is a server tool that is forced or `strict`.
         """
         parameters = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
         kwargs |= {name: value for name, value in parameters.items() if value is not None}

@@ -696,6 +696,17 @@ def test_a_search_of_the_local_gateway_is_shown_and_continued(
 # --- Silence
 
 
+@pytest.mark.parametrize("whole_path", ["invoke", "ainvoke"])
+def test_blank_lines_keep_a_whole_response_alive_that_searches(
+    gw: LocalGateway, whole_path: str
+) -> None:
+    gw.fault(Fault(then="keep_alive", seconds=1.5, body=completion(content="Blue.")))
+    begun = time.monotonic()
+    llm = gw.chat_model(timeout=0.5, max_retries=0)
+    assert PATHS[whole_path](llm, "Hi", tools=[SEARCH]).text == "Blue."
+    assert time.monotonic() - begun > 1
+
+
 @pytest.mark.parametrize("stream_path", ["stream", "astream"])
 @pytest.mark.parametrize("after_chunks", [0, 1])
 @pytest.mark.parametrize("options", [{"tools": [SEARCH]}, {"safety_check": "high"}])
