@@ -524,16 +524,22 @@ PIECES = [
 ]
 
 
+@pytest.mark.parametrize("version", ["v0", "v1"])
 @pytest.mark.parametrize("stream_path", ["stream", "astream"])
 def test_deltas_of_anthropics_kind_add_up_to_arguments_text_and_citations(
-    gw: LocalGateway, stream_path: str
+    gw: LocalGateway, stream_path: str, version: str
 ) -> None:
     serve(gw, stream_path, completion(), *PIECES)
-    message = PATHS[stream_path](gw.chat_model(), "Hi", tools=[SEARCH])
-    call, text = message.content_blocks
+    message = PATHS[stream_path](gw.chat_model(output_version=version), "Hi", tools=[SEARCH])
+    call, text = [block for block in message.content_blocks if block.get("text") != ""]
     assert (call["type"], call["args"]) == ("server_tool_call", {"query": "sky"})  # type: ignore[typeddict-item]
     assert (message.text, text["type"]) == ("Blue.", "text")
     assert text["annotations"] == [CITATION, {**CITATION, "url": "https://b"}]  # type: ignore[typeddict-item]
+    serve(gw, "invoke", completion(content="ok"))
+    gw.chat_model().invoke([HumanMessage("Hi"), message, HumanMessage("Go on")])
+    call_sent, text_sent = gw.requests[-1].body["messages"][1]["content"]
+    assert (call_sent["input"], call_sent["partial_json"]) == ({}, '{"query": "sky"}')
+    assert text_sent["citations"] == [CITED, {**CITED, "url": "https://b"}]
 
 
 ADDED: list[tuple[list[Any], Any]] = [

@@ -216,9 +216,9 @@ def _check_safety(body: Json, *, is_deepseek: bool) -> None:
 
 
 def _can_force(body: Json) -> bool:
-    """Return whether a tool call can be forced: DeepSeek thinks by default only.
+    """Return whether the first request can force a tool call, with thinking turned off for it.
 
-    Whether a tool call can be forced beside server tools is undocumented.
+    Whether a tool call can be forced beside server tools is not published.
     """
     return not (_is_thinking_requested(body) or server_tools(body) or is_high_safety(body))
 

@@ -29,7 +29,7 @@ from langchain_cf_deepseek._api.chunks import (
 )
 from langchain_cf_deepseek._api.completeness import find_defect
 from langchain_cf_deepseek._api.messages import reasoning_key_metadata
-from langchain_cf_deepseek._api.server_blocks import UNKNOWN_KEYS, blocks_beside
+from langchain_cf_deepseek._api.server_blocks import UNKNOWN_KEYS, blocks_beside, streamed_arguments
 from langchain_cf_deepseek._api.server_tools import function_tools
 from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek.errors import (
@@ -203,7 +203,7 @@ class ResponseReader:
         metadata["model_name"] = RepeatedText(self._opening["model_name"])
         content, additional_kwargs = self._content(rest)
         if self._as_blocks:
-            content = [*content, *self._blocks_beside()]
+            content = [*content, *self._closing_blocks()]
             metadata["output_version"] = "v1"
         with self._typed_errors():
             return ChatGenerationChunk(
@@ -291,7 +291,7 @@ class ResponseReader:
         delta = Delta(received.content, received.reasoning, [], received.unknown)
         content, additional_kwargs = self._content(delta)
         if self._as_blocks:
-            content = merge_content(list(content), self._blocks_beside())
+            content = merge_content(list(content), self._closing_blocks())
             content = [*content, *({**call, "type": "tool_call"} for call in tool_calls)]
         return AIMessage(
             content=content,
@@ -385,8 +385,14 @@ class ResponseReader:
             self._begun_blocks.add(index)
         return to_standard_block(block, kind, f"lc_blk_{suffix}", is_first=is_first)
 
-    def _blocks_beside(self) -> list[dict[Any, Any]]:
-        return list(blocks_beside(self._received.unknown, self._received.text))
+    def _closing_blocks(self) -> list[dict[Any, Any]]:
+        """Return what only the whole response can show in content of the standard form."""
+        received = self._received
+        streamed = streamed_arguments(received.content) if received.has_blocks else ()
+        return [
+            *({**block, "index": f"lc_blk_{block['index']}"} for block in streamed),
+            *blocks_beside(received.unknown, received.text),
+        ]
 
 
 def _first_choice(event: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -311,6 +311,15 @@ def blocks_beside(unknown: Any, text: str) -> Iterator[Block]:
         yield {"type": "text", "text": "", "annotations": annotations, "index": "lc_txt_0"}
 
 
+def streamed_arguments(content: Any) -> Iterator[Block]:
+    """Yield the arguments of calls that a stream sent as text, in the standard form."""
+    for block in content if isinstance(content, list) else ():
+        if isinstance(block, dict) and _is_call(block.get("type")) and "partial_json" in block:
+            arguments = {} if block.get("input") else _parse(block["partial_json"])
+            if isinstance(arguments, dict) and arguments and "index" in block:
+                yield {"type": "server_tool_call", "args": arguments, "index": block["index"]}
+
+
 def register() -> None:
     """Make LangChain's `content_blocks` read messages of DeepSeek's with `translate`."""
     translator = cast("Any", translate)
