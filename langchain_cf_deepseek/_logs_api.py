@@ -129,7 +129,7 @@ def typed_errors() -> Iterator[None]:
     try:
         yield
     except cloudflare.APIStatusError as error:
-        raise error_from_response(error.response, about_logs=True) from None
+        raise error_from_response(error.response, api="logs") from None
     except cloudflare.APITimeoutError as error:
         raise timed_out(error.request, hint=TRY_AGAIN) from error.__cause__
     except cloudflare.APIConnectionError as error:

@@ -6,6 +6,7 @@
     ├── CFDeepSeekInvalidRequestError        400, 413, 415, 422, or rejected before sending
     │   └── CFDeepSeekContextOverflowError   longer than the model's context
     ├── CFDeepSeekModelNotFoundError         404
+    ├── CFDeepSeekFileNotFoundError          a file expired, deleted or of another account
     ├── CFDeepSeekLogNotFoundError           404: no such log, or not yet
     ├── CFDeepSeekFetchError                 404 of Fetch: the page cannot be fetched
     ├── CFDeepSeekInsufficientFundsError     402: balance, credits, model needs your key
@@ -58,6 +59,7 @@ __all__ = [
     "CFDeepSeekEmptyResponseError",
     "CFDeepSeekError",
     "CFDeepSeekFetchError",
+    "CFDeepSeekFileNotFoundError",
     "CFDeepSeekIncompleteStreamError",
     "CFDeepSeekInsufficientFundsError",
     "CFDeepSeekInvalidRequestError",
@@ -204,6 +206,10 @@ class CFDeepSeekContextOverflowError(CFDeepSeekInvalidRequestError, ContextOverf
 
 class CFDeepSeekModelNotFoundError(CFDeepSeekError, openai.NotFoundError, ModelNotFoundError):
     """No such model, route or address."""
+
+
+class CFDeepSeekFileNotFoundError(CFDeepSeekError, openai.NotFoundError):
+    """DeepSeek has no such file: it expired, was deleted, or belongs to another account."""
 
 
 class CFDeepSeekLogNotFoundError(CFDeepSeekError, openai.NotFoundError):

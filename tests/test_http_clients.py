@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, errors
+from langchain_cf_deepseek._errors.certificates import is_untrusted, iter_causes
 from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek._http.clients import socket_options
 from langchain_cf_deepseek._http.library import library_of
@@ -247,3 +248,10 @@ def test_event_loops_closed_by_hand_log_nothing() -> None:
     """Flask and Celery jobs do this: aiohttp logged each of their sessions as not closed."""
     ended = run_python("-c", _CLOSES_ITS_LOOPS)
     assert (ended.stdout, ended.stderr) == ("6 * 7 = 42\n" * 3, "")
+
+
+def test_search_for_an_untrusted_certificate_ends_although_causes_form_a_cycle() -> None:
+    first, second = OSError("first"), OSError("second")
+    first.__cause__, second.__context__ = second, first
+    assert list(iter_causes(first)) == [first, second]
+    assert not is_untrusted(first)

@@ -147,11 +147,10 @@ def test_message_is_sent_in_deepseeks_format(
         (
             HumanMessage([{"type": "file", "base64": "aGk=", "mime_type": "application/pdf"}]),
             (
-                "DeepSeek takes documents by file id only: upload the file with DeepSeek's Files "
-                "API "
-                '(https://api-docs.deepseek.com/guides/files_api) and send {"type": "file", '
-                '"file_id": '
-                "...}."
+                "DeepSeek takes documents by file id only: `GatewayFiles.of(llm)` of "
+                "`langchain_cf_deepseek.files` uploads them, in messages by "
+                "`files.attach(messages)` or `files.attach | llm`; an id goes as "
+                '{"type": "file", "file_id": ...}.'
             ),
         ),
         (

@@ -243,9 +243,10 @@ def _build_file(block: Part, *, sees_images: bool = True) -> Part:
         msg = "this model cannot read documents in any form: send the text of the document."
         raise ValueError(msg)
     msg = (
-        "DeepSeek takes documents by file id only: upload the file with DeepSeek's Files API "
-        '(https://api-docs.deepseek.com/guides/files_api) and send {"type": "file", "file_id": ...}'
-        "."
+        "DeepSeek takes documents by file id only: `GatewayFiles.of(llm)` of "
+        "`langchain_cf_deepseek.files` uploads them, in messages by `files.attach(messages)` or "
+        "`files.attach | llm`; an id goes as "
+        '{"type": "file", "file_id": ...}.'
     )
     raise ValueError(msg)
 

@@ -15,6 +15,8 @@ def is_untrusted(error: BaseException | None) -> bool:
 
 def iter_causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error, its cause, the cause of that, and so on."""
-    while error is not None:
+    seen: set[int] = set()  # a cause can lead back to an error that it caused
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

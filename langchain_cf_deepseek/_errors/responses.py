@@ -23,6 +23,7 @@ from langchain_cf_deepseek._errors.rules import (
     MACHINE_PAYMENT,
     TRY_AGAIN,
     AccessRefusal,
+    Api,
     Failure,
     find_rule,
 )
@@ -44,7 +45,7 @@ _NOT_PARSED = object()
 
 
 def error_from_response(
-    response: Any, *, body: object = _NOT_PARSED, about_logs: bool = False
+    response: Any, *, body: object = _NOT_PARSED, api: Api | None = None
 ) -> CFDeepSeekError:
     """Return the error that a response reports. Masks the credentials of its request.
 
@@ -52,7 +53,7 @@ def error_from_response(
         response: The HTTP response, its body read unless `body` is given.
         body: The parsed error body: of the response, of an event of its stream, or
             `{"error": ...}` of a choice.
-        about_logs: Whether the request went to the logs API, which needs another token.
+        api: The API of the request; `None`: as the extension of the request says.
     """
     if body is _NOT_PARSED:
         body = parse_error_body(response.content, response.headers)
@@ -68,15 +69,16 @@ def error_from_response(
         has_token = sends_service_token(response.request)
         access = "token rejected" if has_token else "no token"
     report = refusal or _read_payment_terms(masked.headers) or read_report(body)
-    routing = "unified" if about_logs else response.request.extensions.get(ROUTING_EXTENSION)
+    extensions = response.request.extensions
+    api = api or extensions.get(API_EXTENSION, "chat")
+    routing = "unified" if api == "logs" else extensions.get(ROUTING_EXTENSION)
     failure = Failure(
         status=_effective_status(report, masked.status_code),
         origin=_find_origin(report, masked, is_unified=routing == "unified"),
         code=report.code,
         search_text=report.search_text,
-        about_logs=about_logs,
         access=access,
-        api=response.request.extensions.get(API_EXTENSION, "chat"),
+        api=api,
     )
     rule = find_rule(failure)
     retry_after = _parse_retry_after(masked.headers)

@@ -16,8 +16,9 @@ from langchain_cf_deepseek.errors import CFDeepSeekError, Origin
 MACHINE_PAYMENT = "a machine payment is required"
 """The text of a response that asks for one, whose terms are in a header."""
 
-Api = Literal["chat", "search", "fetch"]
-"""Which API of DeepSeek a request goes to."""
+Api = Literal["chat", "search", "fetch", "files", "file", "logs"]
+"""The API that a request goes to: DeepSeek's chat, Search, Fetch or Files (`file` if the request
+names a file), or Cloudflare's logs."""
 
 AccessRefusal = Literal["no token", "token rejected"]
 """Whether a request that Cloudflare Access refused had a service token."""
@@ -31,9 +32,8 @@ class Failure:
     origin: Origin
     code: int | str | None
     search_text: str
-    about_logs: bool
     access: AccessRefusal | None
-    api: Api = "chat"
+    api: Api
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Rule:
     text: str | None = None
     """A regular expression, case-insensitive."""
     origin: Origin | None = None
-    about_logs: bool = False
     access: AccessRefusal | None = None
     apis: tuple[Api, ...] | None = None
 
@@ -57,7 +56,6 @@ class Rule:
             _is_one_of(self.code, failure.code)
             and _is_one_of(self.status, failure.status)
             and (self.origin is None or self.origin == failure.origin)
-            and (failure.about_logs or not self.about_logs)
             and (self.access is None or self.access == failure.access)
             and (self.apis is None or failure.api in self.apis)
             and (
@@ -132,6 +130,16 @@ _UNKNOWN_MODEL_PATTERN = (
     r"|\bmodel\b.{0,120}\bdoes not exist\b"
 )
 
+# DeepSeek publishes no text for a lost file; these are the words that its own client looks for.
+_LOST_FILE_PATTERN = (
+    r"\bfile(-api-\w+|[ _]?ids?)?\b.{0,80}"
+    r"\b(expired|not[ _]found|deleted|does not exist|not created under)"
+)
+_UPLOAD_AGAIN = (
+    "The file expired, was deleted or belongs to another account: upload it again "
+    "(`GatewayFiles.upload`, or `GatewayFiles.attach` for whole messages)."
+)
+
 _RULES = (
     # Cloudflare Access, in front of the gateway.
     Rule(errors.CFDeepSeekPermissionDeniedError, SEND_SERVICE_TOKEN, status=403, access="no token"),
@@ -157,6 +165,13 @@ _RULES = (
         f"There is no Search or Fetch at this address. {_CHECK_TOOLS_URL}",
         status=(404, 405, 410),
         apis=("search", "fetch"),
+    ),
+    Rule(
+        errors.CFDeepSeekInvalidRequestError,
+        "There is no Files API at this address: check `base_url` (CLOUDFLARE_AI_GATEWAY_BASE_URL). "
+        "Cloudflare does not document that the gateway passes DeepSeek's `/files` on.",
+        status=(404, 405),
+        apis=("files",),
     ),
     # Cloudflare's edge: its own codes, then statuses.
     Rule(
@@ -217,11 +232,11 @@ _RULES = (
         errors.CFDeepSeekAuthenticationError,
         _GRANT_LOGS_PERMISSION,
         code=(10000, 9106),
-        about_logs=True,
+        apis=("logs",),
     ),
-    Rule(errors.CFDeepSeekAuthenticationError, _GRANT_LOGS_PERMISSION, status=401, about_logs=True),
+    Rule(errors.CFDeepSeekAuthenticationError, _GRANT_LOGS_PERMISSION, status=401, apis=("logs",)),
     Rule(
-        errors.CFDeepSeekPermissionDeniedError, _GRANT_LOGS_PERMISSION, status=403, about_logs=True
+        errors.CFDeepSeekPermissionDeniedError, _GRANT_LOGS_PERMISSION, status=403, apis=("logs",)
     ),
     # Codes with several meanings, distinguished by text or status.
     Rule(errors.CFDeepSeekRateLimitError, TRY_AGAIN, code=(2021, 2018, 7003), text="rate.?limit"),
@@ -356,6 +371,17 @@ _RULES = (
         text="spend(ing)? limit",
     ),
     Rule(
+        errors.CFDeepSeekInvalidRequestError,
+        "DeepSeek keeps 10,000 files and 25 GiB for a key: delete some (`GatewayFiles.delete`).",
+        text=r"file[_ ]quota",
+    ),
+    Rule(
+        errors.CFDeepSeekFileNotFoundError,
+        _UPLOAD_AGAIN,
+        status=(400, 403, 404, 410, 422),
+        text=_LOST_FILE_PATTERN,
+    ),
+    Rule(
         errors.CFDeepSeekPermissionDeniedError,
         "A gateway policy rejected the request.",
         text="denied by policy",
@@ -399,8 +425,9 @@ _RULES = (
         "`collect_log`; a log can arrive late (raise `wait`) and can lack bodies "
         "(`collect_log_payload`).",
         status=404,
-        about_logs=True,
+        apis=("logs",),
     ),
+    Rule(errors.CFDeepSeekFileNotFoundError, _UPLOAD_AGAIN, status=(404, 410), apis=("file",)),
     Rule(
         errors.CFDeepSeekModelNotFoundError,
         "Check `model`, `routing` and `base_url`.",

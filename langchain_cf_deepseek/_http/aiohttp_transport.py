@@ -74,13 +74,16 @@ class AiohttpTransport(http.AsyncBaseTransport):  # type: ignore[misc]
             loop = asyncio.get_running_loop()
             self._finalizer = weakref.finalize(self, _close_abandoned, connector, loop)
         timeouts = request.extensions.get("timeout", {})
-        content = await request.aread()
+        content = request.stream
+        if isinstance(content, http.ByteStream):
+            content = await request.aread()
+            content = content if len(content) <= _MAX_PIECE_SIZE else _split(content)
         with _convert_errors():
             response = await self._session.request(
                 request.method,
                 yarl.URL(str(request.url), encoded=True),
                 headers=request.headers.multi_items(),
-                data=content if len(content) <= _MAX_PIECE_SIZE else _split(content),
+                data=content,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(
                     sock_connect=timeouts.get("connect"), sock_read=timeouts.get("read")

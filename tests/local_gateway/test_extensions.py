@@ -224,6 +224,15 @@ def test_a_reply_of_the_simulated_model_is_continued(ask: Caller) -> None:
     assert message_of(continued(ask, **prefix))["content"] == whole["content"][20:]
 
 
+def test_a_scripted_reply_that_is_exactly_the_rest_is_used_for_it(ask: Caller) -> None:
+    ask.gateway.reply(**REPLY)
+    ask.gateway.reply(content=" scattering, mostly.")
+    ask.gateway.reply(content="Next.")
+    ask.post()
+    assert message_of(continued(ask, content="Rayleigh"))["content"] == " scattering, mostly."
+    assert message_of(ask.post(thinking=OFF))["content"] == "Next."
+
+
 def test_a_continuation_can_be_scripted_and_continued_in_turn(ask: Caller) -> None:
     ask.gateway.reply(**REPLY)
     ask.gateway.reply(content=" light is scattered.", continuation=True)

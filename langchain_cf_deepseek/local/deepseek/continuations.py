@@ -25,16 +25,21 @@ class Continuations:
     def next_reply(self, messages: list[Any], scripted: deque[Reply]) -> Reply | None:
         """Return the scripted reply for a conversation; None means that none is scripted.
 
-        A prefix is continued by the next scripted reply if that is a continuation, otherwise by the
-        reply that the same conversation had and that starts with the prefix.
+        A prefix is continued by the next scripted reply if that is a continuation, or exactly what
+        is left; otherwise by the reply that the conversation had and that starts with the prefix.
         """
         prefix = prefix_of(messages)
-        if prefix is None or (scripted and scripted[0].continuation):
-            return scripted.popleft() if scripted else None
-        with self._lock:
-            reply = self._replies.get(_key(messages[:-1]))
-        if reply is not None and _starts_with(reply, *prefix):
-            return reply
+        if prefix is not None:
+            with self._lock:
+                earlier = self._replies.get(_key(messages[:-1]))
+            rest = earlier and _rest(earlier, *prefix)
+            is_next = bool(scripted) and (
+                scripted[0].continuation or (rest is not None and _same_text(scripted[0], rest))
+            )
+            if is_next:
+                return replace(scripted.popleft(), continuation=True)
+            if rest is not None:
+                return earlier
         return scripted.popleft() if scripted else None
 
     def after_prefix(self, messages: list[Any], reply: Reply) -> Reply:
@@ -47,10 +52,7 @@ class Continuations:
             self._remember(messages, reply)
             return reply
         reasoning, content = prefix
-        rest = reply
-        if not reply.continuation and _starts_with(reply, *prefix):
-            left = "" if content else (reply.reasoning or "").removeprefix(reasoning)
-            rest = replace(reply, reasoning=left, content=reply.content.removeprefix(content))
+        rest = (None if reply.continuation else _rest(reply, reasoning, content)) or reply
         whole = replace(
             rest,
             reasoning=reasoning + (rest.reasoning or ""),
@@ -76,10 +78,18 @@ def prefix_of(messages: list[Any]) -> tuple[str, str] | None:
     return last.get("reasoning_content") or "", content if isinstance(content, str) else ""
 
 
-def _starts_with(reply: Reply, reasoning: str, content: str) -> bool:
-    if content:
-        return reply.content.startswith(content)
-    return (reply.reasoning or "").startswith(reasoning)
+def _rest(reply: Reply, reasoning: str, content: str) -> Reply | None:
+    """Return what is left of a reply after a prefix; None if it does not start with the prefix."""
+    thought = reply.reasoning or ""
+    if content and reply.content.startswith(content):
+        return replace(reply, reasoning="", content=reply.content.removeprefix(content))
+    if not content and thought.startswith(reasoning):
+        return replace(reply, reasoning=thought.removeprefix(reasoning))
+    return None
+
+
+def _same_text(one: Reply, other: Reply) -> bool:
+    return (one.reasoning or "", one.content) == (other.reasoning or "", other.content)
 
 
 def _key(messages: list[Any]) -> bytes:

@@ -111,7 +111,9 @@ class Web:
             {"url": url, "title": pages[url].title, "cited_text": quote}
             for url, quote in quotes.items()
         ]
-        return replace(reply, content="\n".join(quotes.values()), citations=citations)
+        thought = f'The user says: "{question}" The web can tell.'
+        answer = "\n".join(quotes.values())
+        return replace(reply, content=answer, reasoning=thought, citations=citations)
 
 
 def best_sentence(text: str, question: str) -> str:
