@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_cf_deepseek._version import __version__
 
 if TYPE_CHECKING:
+    from langchain_cf_deepseek._reminder import latest_reminder
     from langchain_cf_deepseek.chat_models import ChatCloudflareDeepSeek
     from langchain_cf_deepseek.errors import (
         CFDeepSeekAPIError,
@@ -57,12 +58,14 @@ __all__ = [
     "CustomCost",
     "GatewayOptions",
     "__version__",
+    "latest_reminder",
 ]
 
 _MODULE_OF = {
     "ChatCloudflareDeepSeek": "chat_models",
     "CustomCost": "gateway",
     "GatewayOptions": "gateway",
+    "latest_reminder": "_reminder",
 }
 
 

@@ -40,6 +40,25 @@ def sees_images(profile: ModelProfile | None) -> bool:
     return profile is None or profile.get("image_inputs", True)
 
 
+def serves_server_tools(model: str) -> bool:
+    """Return whether a model can have DeepSeek's server tools, which only `deepseek-flash` has.
+
+    A name outside the table, such as a dynamic route, can lead to it; Workers AI cannot.
+    """
+    name = model.removeprefix("deepseek/")
+    if name.startswith("custom-"):
+        name = name.rsplit("/", 1)[-1]
+    if name in SERVING:
+        return SERVING[name].get("served") == "deepseek-flash"
+    return not name.startswith("@cf/")
+
+
+def is_served_by_deepseek(model: str, *, routing: Routing) -> bool:
+    """Return whether DeepSeek's own API serves a model, rather than a provider chosen elsewhere."""
+    name = model.removeprefix("deepseek/")
+    return "/" not in name and not (routing == "unified" and name in UNIFIED_PROFILES)
+
+
 def prompt_version(model: str) -> str | None:
     """Return the published model whose prompt format `model` reads; `None` for an unknown model."""
     serving = SERVING.get(model.removeprefix("deepseek/"), {})

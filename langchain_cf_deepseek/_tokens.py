@@ -26,6 +26,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_cf_deepseek._api.messages import reasoning_of
+from langchain_cf_deepseek._api.server_tools import function_tools
 from langchain_cf_deepseek._json import encode, utf8
 from langchain_cf_deepseek._models import profile_of, prompt_version
 from langchain_cf_deepseek._warnings import warn_once
@@ -148,6 +149,9 @@ class _Prompts:
         encoding = self._v4 if name == "DeepseekV4Pro" else self._v41
         thinks = (profile_of(model) or {}).get("reasoning_output", True)
         options = self._recipe.ConversionOptions(default_thinking_mode=thinks)
+        # The prompt of server tools is not published.
+        if tools := function_tools(body.pop("tools", ())):
+            body["tools"] = tools
         request = self._recipe.ChatCompletionRequest(encode(body))
         conversation = request.convert(options.with_model_alias(model, version)).conversation
         # The rendered prompt has one token for each image.

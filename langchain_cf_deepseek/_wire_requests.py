@@ -14,11 +14,17 @@ from langchain_cf_deepseek._api.request import (
     forcing_parameters,
     needs_beta,
 )
+from langchain_cf_deepseek._api.server_tools import is_high_safety, server_tools
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._headers import merge_headers
 from langchain_cf_deepseek._http.transport import WireRequest
-from langchain_cf_deepseek._models import profile_of, sees_images
+from langchain_cf_deepseek._models import (
+    is_served_by_deepseek,
+    profile_of,
+    sees_images,
+    serves_server_tools,
+)
 from langchain_cf_deepseek._redaction import is_credential_header
 from langchain_cf_deepseek._routing import Endpoint, RouteSettings
 from langchain_cf_deepseek._settings import check_timeout
@@ -108,6 +114,9 @@ def build_request_body(
         sees_images=sees_images(profile),
         result_tool=options.get("result_tool"),
         reads_thinking=endpoint.reads_thinking,
+        serves_tools=serves_server_tools(model or llm.model_name),
+        is_deepseek=is_served_by_deepseek(model or llm.model_name, routing=llm.routing),
+        takes_reminder=not (model or llm.model_name).startswith("@cf/"),
     )
     return {**body, "model": endpoint.model}
 
@@ -151,6 +160,7 @@ def build_wire_request(
         body=body,
         **_send_settings(llm, endpoint, gateway, options),
         chunk_timeout=llm.stream_chunk_timeout,
+        keep_alive_is_progress=bool(server_tools(body)) or is_high_safety(body),
         http_client=http_client,
         resume=llm.resume if options.get("resume") is None else options["resume"],
         beta_url=beta_url,

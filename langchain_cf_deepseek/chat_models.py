@@ -42,6 +42,13 @@ from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER
 from langchain_cf_deepseek._api.json_schemas import described_tool, valid_tool_name
 from langchain_cf_deepseek._api.messages import make_traceable
 from langchain_cf_deepseek._api.response import ResponseReader
+from langchain_cf_deepseek._api.server_blocks import register
+from langchain_cf_deepseek._api.server_tools import (
+    check_server_tools,
+    function_tools,
+    is_server_tool,
+    normalize_tool,
+)
 from langchain_cf_deepseek._api.structured_output import RawAndParsed, parser_of
 from langchain_cf_deepseek._errors.callbacks import ReportedStream, message_traced, usage_reported
 from langchain_cf_deepseek._errors.invalid_requests import refused_before_sending
@@ -77,6 +84,8 @@ from langchain_cf_deepseek.data.routings import (
     Routing,
 )
 from langchain_cf_deepseek.gateway import GatewayOptions
+
+register()
 
 USED_PARENT_FIELDS = frozenset(
     {
@@ -321,6 +330,21 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     """How much the model reasons: `low`, `high` (DeepSeek's default), `max`, or `none`.
 
     Also per call. https://api-docs.deepseek.com/guides/thinking_mode
+    """
+
+    safety_check: Literal["low", "high"] | None = None
+    """How strictly DeepSeek reviews input and output: `high`, or `low` (the same as `None`).
+
+    Also per call. A review that fails raises `CFDeepSeekContentBlockedError`, on a stream after its
+    text, which `partial` holds. With `high` no tool call can be forced. Servers of other providers
+    ignore it. https://api-docs.deepseek.com/guides/safety
+    """
+
+    title: bool | None = None
+    """Whether the model also writes a title of the conversation; also per call.
+
+    It is in `response_metadata["title"]`, which is absent where none was written.
+    https://api-docs.deepseek.com/guides/conversation_title
     """
 
     user_id: UserId = None
@@ -635,7 +659,9 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         """Return this model with `tools` that it can call.
 
         Args:
-            tools: Functions, Pydantic classes, LangChain tools or their JSON schemas.
+            tools: Functions, Pydantic classes, LangChain tools or their JSON schemas, and server
+                tools, which `deepseek-flash` executes when it decides to:
+                `{"type": "deepseek_web_search"}`, `{"type": "deepseek_read_url"}`.
             tool_choice: The name of the tool to call, `"any"` for one of them, `"auto"`, `"none"`.
             parallel_tool_calls: Sent, but DeepSeek ignores it.
             strict: Constrain tool calls to the schemas; needs DeepSeek's beta path, which only
@@ -643,18 +669,32 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
             response_format: A schema for the answer, sent in the system text with JSON mode.
             **kwargs: Parameters of each request.
 
+        How chat completions carry the calls, results and citations of server tools is not
+        published: blocks in `content`, under another key (kept in `additional_kwargs["deepseek"]`)
+        and in `tool_calls` are kept, sent back unchanged, and shown in `content_blocks`.
+        `response_metadata["server_tool_use"]` counts what is billed. Whether a function tool can be
+        forced beside them is not published either: if the response is text, a second request
+        without them forces it. https://api-docs.deepseek.com/guides/web_tools
+
         Raises:
-            CFDeepSeekInvalidRequestError: A tool has no schema that can be sent.
+            CFDeepSeekInvalidRequestError: A tool has no schema that can be sent, is the server tool
+                of another provider, or is a server tool that is forced or `strict`.
         """
         parameters = {"tool_choice": tool_choice, "parallel_tool_calls": parallel_tool_calls}
         kwargs |= {name: value for name, value in parameters.items() if value is not None}
         # Schemas are made strict when they are sent: LangChain would close open objects in them.
-        bound = super().bind_tools(tools, **kwargs)
+        tools = list(map(normalize_tool, tools))
+        functions = function_tools(tools)
+        bound = super().bind_tools(functions, **kwargs)
         is_strict = strict if response_format is None else False
+        converted = iter(bound.kwargs["tools"])  # type: ignore[attr-defined]
         described = [
-            described_tool(given, tool, strict=is_strict)
-            for given, tool in zip(tools, bound.kwargs["tools"], strict=True)  # type: ignore[attr-defined]
+            tool
+            if is_server_tool(tool)
+            else described_tool(tool, next(converted), strict=is_strict)
+            for tool in tools
         ]
+        check_server_tools({**bound.kwargs, "tools": described}, serves_tools=True)  # type: ignore[attr-defined]
         bound = bound.bind(tools=described)
         if response_format is None:
             return bound
@@ -681,7 +721,8 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
                 without thinking: unless `thinking` or `reasoning_effort` is set, on the model or
                 for the call, thinking is turned off for the request. If one of them is set, JSON
                 mode is used instead of the tool, with the schema in the system text, so that the
-                response has both reasoning and result.
+                response has both reasoning and result. So it is with `safety_check="high"` and
+                beside server tools.
                 `json_mode` requests JSON without a schema. `json_schema` is not served by
                 DeepSeek's chat, and means `function_calling`.
             include_raw: Return a dict of `raw` (the message), `parsed` and `parsing_error`, which
@@ -707,7 +748,10 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
         if method == "json_mode":
             json_mode = {"response_format": {"type": "json_object"}, **kwargs}
             if tools:
-                json_mode["tools"] = [convert_to_openai_tool(tool) for tool in tools]
+                json_mode["tools"] = [
+                    tool if is_server_tool(tool) else convert_to_openai_tool(tool)
+                    for tool in map(normalize_tool, tools)
+                ]
             bound = self.bind(ls_structured_output_format=traced, **json_mode)
             parser = parser_of(schema, {}, None)
         elif method != "function_calling" or schema is None:
@@ -832,7 +876,12 @@ class ChatCloudflareDeepSeek(BaseChatOpenAI):
     @property
     @override
     def _default_params(self) -> dict[str, Any]:
-        own = {"thinking": self.thinking, "user_id": self.user_id}
+        own = {
+            "safety_check": self.safety_check,
+            "thinking": self.thinking,
+            "title": self.title or None,
+            "user_id": self.user_id,
+        }
         return {**own, **super()._default_params}
 
     @override

@@ -199,15 +199,15 @@ def test_undocumented_fields_of_a_completion_are_sent_back_unchanged(
 ) -> None:
     """https://api-docs.deepseek.com/guides/web_tools: returned blocks must be sent back."""
     found = [{"type": "search_result", "url": URL, "rank": 1}]
-    gw.fault(body=completion(content="Cats.", title="On cats", search=found, refusal=None))
+    gw.fault(body=completion(content="Cats.", label="On cats", search=found, refusal=None))
     message = ask(gw.chat_model(), "Hi")
-    assert message.additional_kwargs == {"deepseek": {"title": "On cats", "search": found}}
+    assert message.additional_kwargs == {"deepseek": {"label": "On cats", "search": found}}
     ask(gw.chat_model(), [HumanMessage("Hi"), message, HumanMessage("Go on")])
     assert gw.requests[-1].body["messages"][1] == {
         "role": "assistant",
         "content": "Cats.",
         "reasoning_content": "",
-        "title": "On cats",
+        "label": "On cats",
         "search": found,
     }
 

@@ -177,7 +177,7 @@ def test_content_blocks_are_all_kept_and_sent_back_unchanged(
     message = _message(gw, path, whole, *deltas, output_version=version)
     assert message.text == "Blue."
     kinds = [block["type"] for block in message.content_blocks if block.get("text") != ""]
-    assert kinds == ["reasoning", "non_standard", "non_standard", "text"]
+    assert kinds == ["reasoning", "server_tool_call", "server_tool_result", "text"]
     sent = _sent_back(gw, path, message, output_version=version)
     indexed = is_in_pieces and path in {"stream", "astream"}
     blocks = [{**block, "index": place} if indexed else block for place, block in enumerate(SEARCH)]

@@ -426,7 +426,7 @@ def test_settings_of_openai_and_langsmith_do_not_reach_the_wire(
 @pytest.mark.parametrize("model", ["gpt-5-pro", "codex-mini", "deepseek-codex"])
 def test_responses_api_is_never_used(model: str) -> None:
     llm = ChatCloudflareDeepSeek(model=model, **NATIVE)
-    payload = llm._get_request_payload("Hello", tools=[{"type": "web_search"}])
+    payload = llm._get_request_payload("Hello", tools=[{"type": "deepseek_web_search"}])
     assert payload["messages"] == [{"role": "user", "content": "Hello"}]
     assert llm.use_responses_api is None
 

@@ -278,7 +278,7 @@ def test_repeated_fields_of_a_stream_are_not_doubled(gw: LocalGateway, path: str
     )
     message = PATHS[path](gw.chat_model(), "Hi")
     assert message.content == "ab"
-    assert message.additional_kwargs == {"deepseek": {"kind": "x", "score": 0.5}}
+    assert message.additional_kwargs == {"deepseek": {"kind": "x", "score": 0.7}}
     assert message.response_metadata["finish_reason"] == "stop"
     assert message.usage_metadata == {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
 

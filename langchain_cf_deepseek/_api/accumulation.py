@@ -6,23 +6,30 @@ https://api-docs.deepseek.com/api/create-chat-completion
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import ToolCallChunk
 
-from langchain_cf_deepseek._api.chunks import merge_content, merge_kwargs
+from langchain_cf_deepseek._api.chunks import merge_content
 from langchain_cf_deepseek._api.messages import (
     ALTERNATIVE_REASONING_KEY,
     DOCUMENTED_KEYS,
+    SERVER_CALLS,
     find_reasoning,
 )
+from langchain_cf_deepseek._api.server_tools import SERVER_PREFIX
 from langchain_cf_deepseek._api.tool_calls import ToolCallCollector
+from langchain_cf_deepseek._api.unknown_keys import merge_unknown, split_delta
 from langchain_cf_deepseek._surrogates import SurrogateJoiner, join_surrogates
 
 Content = str | list[str | dict[Any, Any]]
+
+# What every delta of a block can repeat, and merging would concatenate.
+_REPEATED = ("name", "status", "tool_use_id")
+_CONSTANT = ("type", "id", *_REPEATED)
 
 SUCCESSFUL_FINISHES = ("stop", "length", "tool_calls")
 
@@ -65,6 +72,15 @@ class Accumulation:
         self.has_blocks = False
         self._is_streamed = False
         self.unknown: dict[str, Any] = {}
+        self._held_back: dict[str, Any] = {}
+        self.title: Any = None
+        """The title of the conversation, where one was requested."""
+
+        self.function_names: frozenset[str] = frozenset()
+        """The function tools of the request."""
+
+        self._server_indices: set[Any] = set()
+        self._is_last_call_on_server = False
         self._contents: list[Content] = []
         self._reasonings: list[str] = []
         self._text_joiner = SurrogateJoiner()
@@ -76,7 +92,7 @@ class Accumulation:
         """The text received, that of blocks included."""
         if not self.has_blocks:
             return "".join(self._contents)  # type: ignore[arg-type]  # without blocks all is text
-        return "".join(map(_text_of, self._contents))
+        return _text_of(self.content) if self._contents else ""
 
     @property
     def content(self) -> Content:
@@ -131,17 +147,18 @@ class Accumulation:
         return self._add_message(message, is_whole=True)
 
     def flush(self) -> Delta:
-        """Add the half characters that were held back until their second half."""
+        """Add the half characters, and the unknown keys, that were held back until the end."""
         text, reasoning = self._text_joiner.close(), self._reasoning_joiner.close()
         if text:
             self._contents.append(text)
         self._reasonings.append(reasoning)
-        return Delta(text, reasoning, [], {})
+        unknown, self._held_back = self._held_back, {}
+        return Delta(text, reasoning, [], unknown)
 
     def type_of_block(self, block: Mapping[Any, Any]) -> Any:
         """Return the type of a block, which later deltas of it can omit."""
         shape = self._block_shapes.get(block.get("index"), {})
-        return block.get("type") or shape.get("type")
+        return shape.get("type") or block.get("type")
 
     def _add_message(self, wire: Mapping[str, Any], *, is_whole: bool) -> Delta:
         if self.is_empty:
@@ -153,11 +170,41 @@ class Accumulation:
         reasoning = self._read_reasoning(wire)
         if reasoning:
             self._reasonings.append(reasoning)
-        tool_calls = wire.get("tool_calls") or ()
-        if not tool_calls and (function_call := wire.get("function_call")):
+        self.title = wire.get("title") or self.title
+        server_calls, tool_calls = self._split_calls(wire.get("tool_calls") or ())
+        unknown = {key: wire[key] for key in wire if key not in DOCUMENTED_KEYS}
+        if server_calls:
+            unknown[SERVER_CALLS] = server_calls
+        if not wire.get("tool_calls") and (function_call := wire.get("function_call")):
             tool_calls = [{"function": function_call, "index": 0}]
         add = self.tool_calls.add_whole if is_whole else self.tool_calls.add_delta
-        return Delta(content, reasoning, list(map(add, tool_calls)), self._read_unknown(wire))
+        return Delta(content, reasoning, list(map(add, tool_calls)), self._read_unknown(unknown))
+
+    def _split_calls(self, entries: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+        """Return the tool calls that DeepSeek executes, and those that the caller executes."""
+        on_server: list[Any] = []
+        on_client: list[Any] = []
+        for entry in entries:
+            (on_server if self._is_on_server(entry) else on_client).append(entry)
+        return on_server, on_client
+
+    def _is_on_server(self, entry: Mapping[str, Any]) -> bool:
+        """Return whether DeepSeek executes the call that an entry of `tool_calls` belongs to.
+
+        Such a call is of another type than `function`, or of a tool that only DeepSeek has.
+        """
+        kind, index = entry.get("type"), entry.get("index")
+        name = (entry.get("function") or entry).get("name")
+        if not name and kind in (None, "", "function"):
+            # A delta of a call that began earlier.
+            if index is None:
+                return self._is_last_call_on_server
+            return index in self._server_indices
+        is_server_tool = str(name).startswith(SERVER_PREFIX) and name not in self.function_names
+        is_on_server = kind not in (None, "", "function") or is_server_tool
+        self._is_last_call_on_server = is_on_server
+        (self._server_indices.add if is_on_server else self._server_indices.discard)(index)
+        return is_on_server
 
     def _read_content(self, value: Any) -> Content:
         # Other servers write a digit or a boolean as JSON, so `0` is a text.
@@ -167,7 +214,7 @@ class Accumulation:
         self.has_blocks = self.has_blocks or bool(blocks)
         return [self._read_block(block) for block in blocks] or ""
 
-    def _read_block(self, block: Any) -> str | dict[Any, Any]:
+    def _read_block(self, given: Any) -> str | dict[Any, Any]:
         """Return a block in a form that LangChain merges.
 
         A delta that does not merge with its block loses its index, and becomes a separate block.
@@ -175,20 +222,28 @@ class Accumulation:
         Raises:
             TypeError: It is not a block.
         """
-        if isinstance(block, str):
-            return join_surrogates(block)
-        if not isinstance(block, dict) or not block.keys() & {"type", "index", "text"}:
-            msg = f"content holds a {type(block).__name__} that is not a block"
+        if isinstance(given, str):
+            return join_surrogates(given)
+        if not isinstance(given, dict) or not given.keys() & {"type", "index", "text"}:
+            msg = f"content holds a {type(given).__name__} that is not a block"
             raise TypeError(msg)
+        block: dict[Any, Any] = given
+        if block.get("type") == "citations_delta" and isinstance(block.get("citation"), dict):
+            # Anthropic's form of one more citation: merging would concatenate the texts of two.
+            rest = {key: value for key, value in block.items() if key not in ("type", "citation")}
+            block = {"type": "text", **rest, "citations": [block["citation"]]}
         index = block.get("index")
         if not isinstance(index, int | str):
             return block
+        known = self._block_shapes.get(index)
+        if known:
+            repeated = {key for key in _REPEATED if key in block and block[key] == known.get(key)}
+            block = {key: block[key] for key in block if key not in repeated}
         # Without texts, which grow: whether two deltas merge does not depend on them.
         shape = {
-            key: "" if isinstance(value, str) and key not in ("type", "id") else value
+            key: "" if isinstance(value, str) and key not in _CONSTANT else value
             for key, value in block.items()
         }
-        known = self._block_shapes.get(index)
         try:
             self._block_shapes[index] = merge_content([known] if known else [], [shape])[-1]
         except TypeError:
@@ -204,25 +259,23 @@ class Accumulation:
         return self._reasoning_joiner.feed(_to_text(value))
 
     def _read_unknown(self, wire: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the undocumented keys whose values are new, and are not corrupted by merging.
-
-        Merging chunks concatenates texts and lists, which is right for deltas and wrong for
-        repetitions.
-        """
+        """Add undocumented keys, and return what the next chunk holds of them."""
         new: dict[str, Any] = {}
-        for key in wire.keys() - DOCUMENTED_KEYS:
-            value, known = wire[key], self.unknown.get(key)
-            if value is None or value == known:
+        for key, value in wire.items():
+            known = self.unknown.get(key)
+            if value is None or value == known:  # some servers repeat whole values
                 continue
             if key == ALTERNATIVE_REASONING_KEY and not isinstance(value, list | dict):
                 continue
-            if known is not None and not isinstance(value, str | list | dict):
-                continue
             try:
-                self.unknown |= merge_kwargs({key: known}, {key: value})
-            except (TypeError, RecursionError):
+                now, later = split_delta(known, value)
+                self.unknown[key] = merge_unknown(known, value)
+            except RecursionError:
                 continue
-            new[key] = value
+            if later is not None:
+                self._held_back = merge_unknown(self._held_back, {key: later})
+            if now is not None:
+                new[key] = now
         return new
 
 

@@ -6,16 +6,31 @@ Google, Groq, Mistral, OpenAI (chat completions and Responses), OpenRouter and x
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any
 
 from langchain_core.messages import AIMessage
+
+from langchain_cf_deepseek._api.server_blocks import (
+    BESIDE_INDEX,
+    SERVER_BLOCK_TYPES,
+    to_standard,
+    to_wire,
+)
 
 MODEL_PROVIDER = "deepseek"
 """The `model_provider` in the `response_metadata` of this package's messages."""
 
 # Block types that only LangChain's standard form has.
 _STANDARD_BLOCK_TYPES = frozenset(
-    {"invalid_tool_call", "non_standard", "reasoning", "tool_call", "tool_call_chunk"}
+    {
+        "invalid_tool_call",
+        "non_standard",
+        "reasoning",
+        "tool_call",
+        "tool_call_chunk",
+        *SERVER_BLOCK_TYPES,
+    }
 )
 
 # Ignored: `tool_calls` of the message is authoritative, and the content can lag behind it.
@@ -80,7 +95,7 @@ def read_turn(message: AIMessage) -> Turn:
     reasonings: list[str] = []
     dropped: set[str] = set()
     content = [message.content] if isinstance(message.content, str) else message.content
-    for block in map(_unwrap, content):
+    for block in map(_unwrap, filterfalse(_is_shown_beside, content)):
         if isinstance(block, str):
             texts.append(block)
         elif (kind := block_type(block)) in _REASONING_BLOCKS:
@@ -105,6 +120,11 @@ def block_type(block: Mapping[Any, Any]) -> str:
     return str(block.get("type") or next(iter(block), "{}"))
 
 
+def _is_shown_beside(block: Any) -> bool:
+    """Return whether a block only shows an undocumented key, which is sent back itself."""
+    return isinstance(block, dict) and str(block.get("index")).startswith(BESIDE_INDEX)
+
+
 def _unwrap(block: Any) -> Any:
     """Return the block inside a `non_standard` block of LangChain's, or the block itself."""
     while isinstance(block, dict) and block.get("type") == "non_standard":
@@ -115,21 +135,18 @@ def _unwrap(block: Any) -> Any:
     return block
 
 
-def to_standard_block(block: str | dict[Any, Any], kind: Any, index: str) -> dict[str, Any]:
+def to_standard_block(
+    block: str | dict[Any, Any], kind: Any, index: str, *, is_first: bool
+) -> dict[str, Any]:
     """Return a block of DeepSeek's in LangChain's standard form; `read_turn` reverses it.
 
     Args:
         block: The block, or a delta of it.
         kind: The type of the whole block.
         index: The index under which LangChain merges deltas.
+        is_first: Whether this is the first, or only, delta of the block.
     """
-    if isinstance(block, str):
-        return {"type": "text", "text": block, "index": index}
-    if kind != "text" or not isinstance(block.get("text", ""), str):
-        return {"type": "non_standard", "value": block, "index": index}
-    standard = {"type": "text", "text": block.get("text", ""), "index": index}
-    extras = {key: block[key] for key in block.keys() - {"type", "text"}}
-    return {**standard, "extras": extras} if extras else standard
+    return {**to_standard(block, kind, is_first=is_first), "index": index}
 
 
 def _own_blocks(message: AIMessage) -> list[Any] | None:
@@ -146,9 +163,11 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
         # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
         return [_as_block(block) for block in message.content if block]
     blocks = [
-        _unwrap(block) if block["type"] == "non_standard" else _from_standard_text(block)
+        _unwrap(block) if block["type"] == "non_standard" else to_wire(block)
         for block in message.content
-        if isinstance(block, dict) and block.get("type") in ("non_standard", "text")
+        if isinstance(block, dict)
+        and block.get("type") in {"non_standard", "text", *SERVER_BLOCK_TYPES}
+        and not _is_shown_beside(block)
     ]
     # A response with text as a string is text blocks without any other key.
     if all(block.keys() == {"type", "text"} for block in blocks):
@@ -158,15 +177,6 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
 
 def _as_block(block: str | dict[Any, Any]) -> dict[Any, Any]:
     return {"type": "text", "text": block} if isinstance(block, str) else block
-
-
-def _from_standard_text(block: Mapping[str, Any]) -> dict[str, Any]:
-    extras = block.get("extras")
-    return {
-        "type": "text",
-        "text": block.get("text", ""),
-        **(extras if isinstance(extras, dict) else {}),
-    }
 
 
 def _find_text(block: Mapping[str, Any]) -> str | None:

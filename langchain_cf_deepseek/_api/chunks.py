@@ -55,18 +55,6 @@ def merge_content(blocks: list[Any], delta: list[Any]) -> list[Any]:
     return list((AIMessageChunk(content=blocks) + AIMessageChunk(content=delta)).content)
 
 
-def merge_kwargs(kwargs: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
-    """Return additional keyword arguments and a delta of them as LangChain merges them.
-
-    Raises:
-        TypeError, RecursionError: They do not merge.
-    """
-    merged = AIMessageChunk(content="", additional_kwargs=kwargs) + AIMessageChunk(
-        content="", additional_kwargs=delta
-    )
-    return merged.additional_kwargs
-
-
 def check_logprobs(logprobs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return log probabilities, which merge as lists of tokens.
 

@@ -11,6 +11,7 @@ from typing import Any
 from langchain_cf_deepseek._api.accumulation import SUCCESSFUL_FINISHES, Accumulation
 from langchain_cf_deepseek._api.json_text import contains_json, find_json_start
 from langchain_cf_deepseek._api.leaked_tool_calls import contains_leaked_tool_call
+from langchain_cf_deepseek._api.messages import SERVER_CALLS
 from langchain_cf_deepseek._api.tool_choice import is_forcing
 from langchain_cf_deepseek._errors.rules import TRY_AGAIN
 from langchain_cf_deepseek.errors import (
@@ -108,7 +109,7 @@ def _tool_call_defect(
     if tools and any(contains_leaked_tool_call(text, tools) for text in texts):
         message = "the response holds the markup of a tool call instead of the tool call"
         return Defect(CFDeepSeekAPIError, message)
-    if received.finish_reason == "tool_calls":
+    if received.finish_reason == "tool_calls" and SERVER_CALLS not in received.unknown:
         message = "the response announces tool calls and holds none"
         return Defect(CFDeepSeekEmptyResponseError, message)
     has_tools = bool(request_body.get("tools"))

@@ -27,12 +27,10 @@ from langchain_cf_deepseek._api.content_parts import (
     is_invalid_image,
     is_rewritten_by_langchain,
 )
+from langchain_cf_deepseek._api.server_blocks import UNKNOWN_KEYS
 from langchain_cf_deepseek._json import encoding_error_message
 from langchain_cf_deepseek._surrogates import join_json_surrogates
 from langchain_cf_deepseek._warnings import warn_once
-
-UNKNOWN_KEYS = "deepseek"
-"""Where `additional_kwargs` keeps the undocumented keys of a response's message."""
 
 _REASONING_KEY = "reasoning_key"
 """Where `response_metadata` keeps the server's key, if it is not `reasoning_content`."""
@@ -49,24 +47,38 @@ DOCUMENTED_KEYS = frozenset(
         "prefix",
         "reasoning_content",
         "role",
+        "title",
         "tool_call_id",
         "tool_calls",
     }
 )
 """The keys of a wire message that have a field in LangChain's messages."""
 
+REMINDER = "latest_reminder"
+"""The role of DeepSeek's message with date and place."""
+
+_NOT_SENT_BACK = frozenset({"title"})
+"""Keys of a response's message that DeepSeek does not document in requests."""
+
+SERVER_CALLS = "tool_calls"
+"""The undocumented key of tool calls that DeepSeek executes, beside those of functions."""
+
 # The class for each role of a `ChatMessage`. DeepSeek rejects `developer`, OpenAI's `system`.
 _MESSAGE_CLASS_FOR_ROLE: dict[str, type[AIMessage | HumanMessage | SystemMessage]] = {
     "assistant": AIMessage,
     "developer": SystemMessage,
+    REMINDER: SystemMessage,
     "system": SystemMessage,
     "user": HumanMessage,
 }
-_REMINDER = "latest_reminder"
 
 
 def build_wire_messages(
-    messages: Sequence[BaseMessage], *, send_reasoning: bool, sees_images: bool
+    messages: Sequence[BaseMessage],
+    *,
+    send_reasoning: bool,
+    sees_images: bool,
+    takes_reminder: bool = True,
 ) -> list[dict[str, Any]]:
     """Return `messages` in DeepSeek's form.
 
@@ -76,6 +88,8 @@ def build_wire_messages(
             has none: while thinking, DeepSeek can reject a turn without it.
         sees_images: Whether the model has vision. DeepSeek does not reject an image sent to a
             model without vision: it silently ignores the image.
+        takes_reminder: Whether the model takes the role `latest_reminder`; to others its text is
+            sent as a system message.
 
     Raises:
         ValueError: A message or block has no form in DeepSeek's API; the text names it.
@@ -91,7 +105,9 @@ def build_wire_messages(
     )
     for index, message in enumerate(messages):
         try:
-            if isinstance(message, ChatMessage) and message.role != _REMINDER:
+            if isinstance(message, ChatMessage) and (
+                message.role != REMINDER or not takes_reminder
+            ):
                 message = _convert_chat_message(message)  # noqa: PLW2901 - it replaces the other
             if isinstance(message, AIMessage):
                 turn = read_turn(message)
@@ -190,9 +206,9 @@ def _build_other(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
     elif isinstance(message, SystemMessage):
         wire = {"role": "system", "content": build_system_content(message.content)}
     elif isinstance(message, ChatMessage):
-        wire = {"role": _REMINDER, "content": build_system_content(message.content)}
+        wire = {"role": REMINDER, "content": build_system_content(message.content)}
         if not isinstance(wire["content"], str):
-            msg = f"the content of a {_REMINDER!r} must be one text."
+            msg = f"the content of a {REMINDER!r} must be one text."
             raise ValueError(msg)  # noqa: TRY004 - the value is what is wrong
     else:
         msg = "DeepSeek has no such role: use a system, human, AI or tool message."
@@ -203,7 +219,7 @@ def _build_other(message: BaseMessage, *, sees_images: bool) -> dict[str, Any]:
 def _convert_chat_message(message: ChatMessage) -> BaseMessage:
     message_class = _MESSAGE_CLASS_FOR_ROLE.get(message.role)
     if message_class is None:
-        roles = sorted([*_MESSAGE_CLASS_FOR_ROLE, _REMINDER])
+        roles = sorted(_MESSAGE_CLASS_FOR_ROLE)
         msg = (
             f"role {message.role!r} is unknown to DeepSeek: use one of {roles}, and a ToolMessage "
             "for the result of a tool."
@@ -224,17 +240,31 @@ def _build_assistant(
         if tool_calls:
             msg = "a `prefix` cannot hold tool calls."
             raise ValueError(msg)
-    if tool_calls:
-        wire["tool_calls"] = tool_calls
     if message.name:
         wire["name"] = message.name
     unknown = message.additional_kwargs.get(UNKNOWN_KEYS)
-    if not isinstance(unknown, dict):
-        return wire
+    unknown = dict(unknown) if isinstance(unknown, dict) else {}
+    for key in _NOT_SENT_BACK:
+        unknown.pop(key, None)
+    server_calls = _without_index(unknown.pop(SERVER_CALLS, None))
+    if server_calls or tool_calls:
+        wire["tool_calls"] = [*server_calls, *tool_calls]
     if misplaced := DOCUMENTED_KEYS & unknown.keys():
         msg = f"additional_kwargs[{UNKNOWN_KEYS!r}] cannot hold {sorted(misplaced)}."
         raise ValueError(msg)
     return unknown | wire
+
+
+def _without_index(server_calls: Any) -> list[Any]:
+    """Return the calls of server tools as in a whole message: only deltas have an index."""
+    if not isinstance(server_calls, list):
+        return []
+    return [
+        {key: value for key, value in call.items() if key != "index"}
+        if isinstance(call, dict)
+        else call
+        for call in server_calls
+    ]
 
 
 def _build_reasoning(message: AIMessage, reasoning: str, *, is_validated: bool) -> dict[str, str]:

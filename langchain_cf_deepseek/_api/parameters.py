@@ -108,6 +108,10 @@ def _is_thinking(value: Any) -> bool:
     return value.get("budget_tokens") is None or _is_unsigned(64)(value["budget_tokens"])
 
 
+def _is_title(value: Any) -> bool:
+    return _is_dict(value) and _is_bool(value.get("enabled"))
+
+
 _NUMBER = (_is_number, "a number")
 _COUNT = (_is_unsigned(32), "a whole number of at least 0")
 _BOOL = (_is_bool, "a boolean")
@@ -117,11 +121,13 @@ _TYPES: dict[str, tuple[_Predicate, str]] = {
     "max_tokens": _COUNT,
     "parallel_tool_calls": _BOOL,
     "presence_penalty": _NUMBER,
+    "safety_check": (_is_dict, "'low', 'high' or DeepSeek's {'level': ...}"),
     "seed": (_is_unsigned(64), "a whole number of at least 0"),
     "stop": (_is_stop, "a string or a list of strings"),
     "stream_options": (_is_stream_options, "a dict whose `include_usage` is a boolean"),
     "temperature": _NUMBER,
     "thinking": (_is_thinking, "a dict whose `budget_tokens` is a whole number"),
+    "title": (_is_title, "a boolean or DeepSeek's {'enabled': ...}"),
     "tools": (_is_list, "a list of tools"),
     "top_logprobs": (_is_unsigned(8), "a whole number of at least 0"),
     "top_p": _NUMBER,

@@ -18,6 +18,13 @@ from langchain_cf_deepseek._api.json_schemas import (
 )
 from langchain_cf_deepseek._api.messages import build_wire_messages
 from langchain_cf_deepseek._api.parameters import PARAMETERS, check_parameters
+from langchain_cf_deepseek._api.server_tools import (
+    check_server_tools,
+    function_tools,
+    is_high_safety,
+    normalize_tool,
+    server_tools,
+)
 from langchain_cf_deepseek._api.tool_choice import is_forcing, parse_tool_choice
 from langchain_cf_deepseek._json import encoding_error_message
 from langchain_cf_deepseek._redaction import shown
@@ -40,6 +47,9 @@ def build_body(
     sees_images: bool,
     result_tool: str | None = None,
     reads_thinking: bool = True,
+    serves_tools: bool = True,
+    is_deepseek: bool = True,
+    takes_reminder: bool = True,
 ) -> Json:
     """Return the body of one request.
 
@@ -51,6 +61,9 @@ def build_body(
         sees_images: Whether the model has vision.
         result_tool: The tool whose arguments are a structured result, which JSON mode can replace.
         reads_thinking: Whether the model reads `thinking`, and not only `reasoning_effort`.
+        serves_tools: Whether the model can have server tools.
+        is_deepseek: Whether DeepSeek's own API serves the model.
+        takes_reminder: Whether the model takes the role `latest_reminder`.
 
     Raises:
         ValueError: DeepSeek would reject the request, or ignore a part of it.
@@ -67,8 +80,12 @@ def build_body(
         raise ValueError(msg)
     body = _merge(_normalize(defaults), _normalize(call))
     _check_limits(body)
+    if isinstance(tools := body.get("tools"), list | tuple):
+        body["tools"] = list(map(normalize_tool, tools))
     check_parameters(body)
-    if result_tool is not None and _is_thinking_requested(body):
+    check_server_tools(body, serves_tools=serves_tools)
+    _check_safety(body, is_deepseek=is_deepseek)
+    if result_tool is not None and not _can_force(body):
         _use_json_mode_for_result(body, result_tool)
     _resolve_tool_choice(body)
     _warn_about_parallel_tool_calls(body)
@@ -76,6 +93,7 @@ def build_body(
         messages,
         send_reasoning=body.get("thinking") != _DISABLED,
         sees_images=sees_images,
+        takes_reminder=takes_reminder,
     )
     _add_json_instruction(body)
     _apply_strict(body, has_beta=has_beta)
@@ -114,6 +132,7 @@ def _normalize(parameters: Mapping[str, Any]) -> Json:
     if "max_completion_tokens" in body:
         # DeepSeek silently ignores this name, and with it the limit.
         body["max_tokens"] = body.pop("max_completion_tokens")
+    _expand_short_forms(body)
     thinking = body.get("thinking")
     if isinstance(thinking, str):
         body["thinking"] = thinking = {"type": thinking}
@@ -139,6 +158,13 @@ def _normalize(parameters: Mapping[str, Any]) -> Json:
         msg = f"`thinking` is disabled, so `reasoning_effort` {effort!r} has no effect."
         raise ValueError(msg)
     return body
+
+
+def _expand_short_forms(body: Json) -> None:
+    if isinstance(body.get("safety_check"), str):
+        body["safety_check"] = {"level": body["safety_check"]}
+    if isinstance(body.get("title"), bool):
+        body["title"] = {"enabled": True} if body["title"] else None
 
 
 def _checked_extra_body(extra: Any) -> Mapping[str, Any]:
@@ -171,17 +197,53 @@ def _check_limits(body: Json) -> None:
         raise ValueError(msg)
 
 
+def _check_safety(body: Json, *, is_deepseek: bool) -> None:
+    """Check `safety_check`, which only DeepSeek's own servers read.
+
+    https://api-docs.deepseek.com/guides/safety
+    """
+    safety = body.get("safety_check")
+    if safety is None:
+        return
+    if safety.get("level") not in ("low", "high"):
+        msg = f"`safety_check` must be 'low' or 'high', not {shown(safety.get('level'))}."
+        raise ValueError(msg)
+    if not is_deepseek:
+        warn_once(
+            "`safety_check` is a parameter of DeepSeek's own API: a server of another provider "
+            "silently ignores it, and reviews nothing."
+        )
+
+
+def _can_force(body: Json) -> bool:
+    """Return whether the first request can force a tool call, with thinking turned off for it.
+
+    Whether a tool call can be forced beside server tools is not published.
+    """
+    return not (_is_thinking_requested(body) or server_tools(body) or is_high_safety(body))
+
+
 def _resolve_tool_choice(body: Json) -> None:
     """Separate a forced tool choice from thinking: DeepSeek rejects them together.
 
     Thinking is on by default. Unless the caller requested it, it is turned off for this request;
-    if the caller requested it, the choice becomes `auto`.
-    https://api-docs.deepseek.com/guides/thinking_mode
+    if the caller requested it, the choice becomes `auto`. So it does beside server tools: whether
+    DeepSeek accepts a forced choice there is undocumented.
+    https://api-docs.deepseek.com/guides/thinking_mode and /guides/safety
     """
     choice = parse_tool_choice(body.pop("tool_choice", None))
     if choice is None or not body.get("tools"):
         return
-    if is_forcing(choice) and body.get("thinking") != _DISABLED:
+    if is_forcing(choice) and is_high_safety(body):
+        msg = (
+            "`safety_check` 'high' excludes a forced `tool_choice`: use 'auto' or 'none', "
+            "`with_structured_output` for a result, and in agents "
+            "`response_format=ProviderStrategy(...)`."
+        )
+        raise ValueError(msg)
+    if is_forcing(choice) and server_tools(body):
+        choice = "auto"
+    elif is_forcing(choice) and body.get("thinking") != _DISABLED:
         if _is_thinking_requested(body):
             choice = "auto"
             warn_once(
@@ -205,7 +267,9 @@ def forcing_parameters(requested: Any, body: Json, *, reads_thinking: bool) -> J
     choice = parse_tool_choice(requested)
     if not is_forcing(choice) or body.get("tool_choice") != "auto":
         return None
-    forcing = {"tool_choice": choice, "thinking": _DISABLED}
+    forcing: Json = {"tool_choice": choice, "thinking": _DISABLED}
+    if server_tools(body):
+        forcing["tools"] = function_tools(body["tools"])
     if not reads_thinking:
         _express_thinking_as_effort(forcing)
     return forcing

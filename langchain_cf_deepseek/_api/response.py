@@ -26,9 +26,16 @@ from langchain_cf_deepseek._api.accumulation import (
     Delta,
 )
 from langchain_cf_deepseek._api.assistant_messages import MODEL_PROVIDER, to_standard_block
-from langchain_cf_deepseek._api.chunks import RepeatedText, build_text_chunk, check_logprobs
+from langchain_cf_deepseek._api.chunks import (
+    RepeatedText,
+    build_text_chunk,
+    check_logprobs,
+    merge_content,
+)
 from langchain_cf_deepseek._api.completeness import find_defect
-from langchain_cf_deepseek._api.messages import UNKNOWN_KEYS, reasoning_key_metadata
+from langchain_cf_deepseek._api.messages import reasoning_key_metadata
+from langchain_cf_deepseek._api.server_blocks import UNKNOWN_KEYS, blocks_beside, streamed_arguments
+from langchain_cf_deepseek._api.server_tools import function_tools
 from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,
@@ -67,6 +74,7 @@ class ResponseReader:
         self._opening: dict[str, Any] | None = None
         self._has_sent_reasoning_key = False
         self._block_number = count()
+        self._begun_blocks: set[Any] = set()
 
     def start_response(
         self,
@@ -93,6 +101,11 @@ class ResponseReader:
         log_id = parse_gateway_headers(response.headers).get("log_id") if self.resumed else None
         if log_id:
             self.resumed[-1]["next_log_id"] = log_id
+        self._received.function_names = frozenset(
+            tool["function"]["name"]
+            for tool in function_tools(request_body.get("tools") or ())
+            if "function" in tool
+        )
 
     @property
     def received(self) -> Accumulation:
@@ -209,6 +222,9 @@ class ResponseReader:
             metadata = {**self._opening, "model_name": model_name}
         if logprobs := choice.get("logprobs"):
             metadata["logprobs"] = check_logprobs(logprobs)
+        if delta.unknown or isinstance(delta.content, list):
+            # By it LangChain finds what reads blocks of this provider.
+            metadata["model_provider"] = MODEL_PROVIDER
         if self._received.reasoning_key and not self._has_sent_reasoning_key:
             self._has_sent_reasoning_key = True
             metadata |= reasoning_key_metadata(self._received.reasoning_key)
@@ -241,6 +257,7 @@ class ResponseReader:
         metadata["model_name"] = RepeatedText(self._opening["model_name"])
         content, additional_kwargs = self._content(rest)
         if self._as_blocks:
+            content = [*content, *self._closing_blocks()]
             metadata["output_version"] = "v1"
         with self._typed_errors():
             return ChatGenerationChunk(
@@ -333,6 +350,7 @@ class ResponseReader:
         delta = Delta(received.content, received.reasoning, [], received.unknown)
         content, additional_kwargs = self._content(delta)
         if self._as_blocks:
+            content = merge_content(list(content), self._closing_blocks())
             content = [*content, *({**call, "type": "tool_call"} for call in tool_calls)]
         return AIMessage(
             content=content,
@@ -341,6 +359,7 @@ class ResponseReader:
                 **(self._opening or {}),
                 **self._closing_metadata(),
                 **reasoning_key_metadata(received.reasoning_key),
+                **({"output_version": "v1"} if self._as_blocks else {}),
             },
             tool_calls=tool_calls,
             invalid_tool_calls=invalid_tool_calls,
@@ -374,8 +393,20 @@ class ResponseReader:
             "finish_reason": self._received.finish_reason,
             "token_usage": self._received.usage,
             "resumed": self.resumed,
+            "server_tool_use": self._server_tool_use(),
+            "title": self._received.title,
         }
         return {key: value for key, value in metadata.items() if value}
+
+    def _server_tool_use(self) -> dict[str, Any]:
+        """Return how many searches and fetches are billed, of all requests for the message."""
+        total: dict[str, Any] = {}
+        for usage in filter(None, (*self._received.earlier_usages, self._received.usage)):
+            used = usage.get("server_tool_use")
+            for name, number in used.items() if isinstance(used, Mapping) else ():
+                is_count = isinstance(number, int) and isinstance(total.get(name, 0), int)
+                total[name] = total.get(name, 0) + number if is_count else number
+        return total
 
     def _usage_metadata(self) -> UsageMetadata | None:
         """Return the tokens of all requests for the message."""
@@ -404,12 +435,24 @@ class ResponseReader:
         return blocks, additional_kwargs
 
     def _standard_block(self, block: str | dict[Any, Any]) -> dict[str, Any]:
-        index, kind = None, "text"
+        index, kind, is_first = None, "text", True
         if isinstance(block, dict):
             index, kind = block.get("index"), self._received.type_of_block(block)
         # LangChain would merge adjacent blocks that have no index.
         suffix = f"n{next(self._block_number)}" if index is None else index
-        return to_standard_block(block, kind, f"lc_blk_{suffix}")
+        if index is not None:
+            is_first = index not in self._begun_blocks
+            self._begun_blocks.add(index)
+        return to_standard_block(block, kind, f"lc_blk_{suffix}", is_first=is_first)
+
+    def _closing_blocks(self) -> list[dict[Any, Any]]:
+        """Return what only the whole response can show in content of the standard form."""
+        received = self._received
+        streamed = streamed_arguments(received.content) if received.has_blocks else ()
+        return [
+            *({**block, "index": f"lc_blk_{block['index']}"} for block in streamed),
+            *blocks_beside(received.unknown, received.text),
+        ]
 
 
 def _first_choice(event: Mapping[str, Any]) -> Mapping[str, Any]:

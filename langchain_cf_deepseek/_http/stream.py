@@ -80,8 +80,11 @@ def _parse_completion(response: Any, content: bytes) -> dict[str, Any]:
 class StreamReader:
     """Reads the response to one request with `stream: true`."""
 
-    def __init__(self, response: Any, chunk_timeout: float | None) -> None:
+    def __init__(
+        self, response: Any, chunk_timeout: float | None, *, keep_alive_is_progress: bool = False
+    ) -> None:
         self._response = response
+        self._keep_alive_is_progress = keep_alive_is_progress
         self._decoder = EventDecoder()
         self._completion_pieces: list[bytes] | None = None  # the body, if it is not a stream
         self._start = b""
@@ -221,13 +224,13 @@ class StreamReader:
         """Raise an error if only keep-alive comments have arrived for `chunk_timeout` seconds.
 
         Before the first event they mean that the request is queued, for up to ten minutes; after
-        it, that the response has stalled.
+        it, that the response has stalled, unless the server searches or reviews in silence.
         https://api-docs.deepseek.com/quick_start/rate_limit
         """
         now = time.monotonic()
         if has_events:
             self._last_event = now
-        elif self._chunk_timeout:
+        elif self._chunk_timeout and not self._keep_alive_is_progress:
             is_queued = self._last_event is None
             limit = max(self._chunk_timeout, _MAX_QUEUE_SECONDS if is_queued else 0.0)
             if now - (self._last_event or self._start_time) > limit:

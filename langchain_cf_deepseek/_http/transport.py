@@ -73,6 +73,9 @@ class WireRequest:
     chunk_timeout: float | None = None
     """Seconds without an event after which a stream that has begun fails; `None`: `timeout`."""
 
+    keep_alive_is_progress: bool = False
+    """Whether keep-alive comments show that the server works: it searches or reviews in silence."""
+
     http_client: Any = None
     """The caller's own HTTP client, sync or async; `None`: one of this package."""
 
@@ -143,7 +146,11 @@ class Transport:
         """
         with self._clients.acquire(request.http_client) as client:
             response = _send(client, request, stream=True)
-            reader = StreamReader(response, request.chunk_timeout)
+            reader = StreamReader(
+                response,
+                request.chunk_timeout,
+                keep_alive_is_progress=request.keep_alive_is_progress,
+            )
             try:
                 yield response, reader.events(iter_body(response))
             finally:
@@ -156,7 +163,11 @@ class Transport:
         """`stream` for an event loop."""
         async with self._clients.aacquire(request.http_client) as client:
             response = await _asend(client, request, stream=True)
-            reader = StreamReader(response, request.chunk_timeout)
+            reader = StreamReader(
+                response,
+                request.chunk_timeout,
+                keep_alive_is_progress=request.keep_alive_is_progress,
+            )
             try:
                 yield response, reader.aevents(aiter_body(response))
             finally:
