@@ -22,7 +22,7 @@ from langchain_cf_deepseek._errors.responses import (
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.clients import HttpClients
 from langchain_cf_deepseek._http.connection_errors import typed_connection_errors
-from langchain_cf_deepseek._http.library import http, library_of
+from langchain_cf_deepseek._http.http_library import http, library_of
 from langchain_cf_deepseek._http.retries import RetryState
 from langchain_cf_deepseek._version import __version__
 from langchain_cf_deepseek.errors import (

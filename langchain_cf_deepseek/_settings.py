@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek._models import is_default_profile
 from langchain_cf_deepseek._redaction import shown
 from langchain_cf_deepseek.data.routings import CREDENTIAL_VARIABLES

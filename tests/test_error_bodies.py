@@ -14,7 +14,7 @@ import trustme
 
 from langchain_cf_deepseek import errors
 from langchain_cf_deepseek._errors.responses import error_from_response
-from langchain_cf_deepseek._http.library import http
+from langchain_cf_deepseek._http.http_library import http
 from langchain_cf_deepseek.data.routings import Routing
 from langchain_cf_deepseek.local import FAILURES, Fault, LocalGateway
 from tests.conftest import PATHS, Ask

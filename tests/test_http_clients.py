@@ -20,7 +20,7 @@ from langchain_cf_deepseek import CFDeepSeekError, ChatCloudflareDeepSeek, error
 from langchain_cf_deepseek._errors.certificates import is_untrusted, iter_causes
 from langchain_cf_deepseek._http import clients
 from langchain_cf_deepseek._http.clients import socket_options
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek.local import LocalGateway
 from tests.conftest import PATHS
 from tests.raw_http import read_request

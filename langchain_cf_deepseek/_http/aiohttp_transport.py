@@ -17,7 +17,7 @@ import aiohttp
 import yarl
 from typing_extensions import override
 
-from langchain_cf_deepseek._http.library import http
+from langchain_cf_deepseek._http.http_library import http
 
 # aiohttp warns of longer bodies in one piece, since writing them blocks the event loop.
 _MAX_PIECE_SIZE = 2**16

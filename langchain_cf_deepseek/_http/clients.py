@@ -21,7 +21,7 @@ from typing import Any, Self, TypeAlias
 
 import openai
 
-from langchain_cf_deepseek._http.library import http
+from langchain_cf_deepseek._http.http_library import http
 from langchain_cf_deepseek.data.routings import LOOPBACK_MOUNTS
 from langchain_cf_deepseek.errors import CFDeepSeekConnectionError
 

@@ -13,7 +13,7 @@ from anyio import EndOfStream  # a dependency of both HTTP libraries that the SD
 from langchain_cf_deepseek._errors.certificates import SET_CERTIFICATES, UNTRUSTED, is_untrusted
 from langchain_cf_deepseek._errors.responses import build_error
 from langchain_cf_deepseek._errors.rules import TRY_AGAIN
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek._redaction import extract_and_mask_secrets, request_without_credentials
 from langchain_cf_deepseek.errors import (
     CFDeepSeekAPIError,

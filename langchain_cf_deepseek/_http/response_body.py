@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_cf_deepseek._errors.bodies import parse_error_body, parse_json_or_text
 from langchain_cf_deepseek._http.connection_errors import network_errors, typed_body_errors
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek._http.sse import EventDecoder
 
 

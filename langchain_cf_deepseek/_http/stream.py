@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from langchain_cf_deepseek._errors.bodies import is_error, parse_error_body
 from langchain_cf_deepseek._errors.responses import build_error, error_from_response
 from langchain_cf_deepseek._http.connection_errors import CONNECTION_LOST, network_errors
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek._http.sse import DONE, ErrorData, EventDecoder
 from langchain_cf_deepseek.errors import (
     CFDeepSeekError,

@@ -19,7 +19,7 @@ from langchain_cf_deepseek._errors.responses import (
 from langchain_cf_deepseek._errors.rules import Api
 from langchain_cf_deepseek._http.clients import HttpClients
 from langchain_cf_deepseek._http.connection_errors import typed_connection_errors
-from langchain_cf_deepseek._http.library import library_of
+from langchain_cf_deepseek._http.http_library import library_of
 from langchain_cf_deepseek._http.response_body import (
     aiter_body,
     aread_body,

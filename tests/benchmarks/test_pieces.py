@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from langchain_cf_deepseek import CFDeepSeekRateLimitError, ChatCloudflareDeepSeek
 from langchain_cf_deepseek._api.response import ResponseReader
 from langchain_cf_deepseek._errors.responses import error_from_response
-from langchain_cf_deepseek._http.library import http
+from langchain_cf_deepseek._http.http_library import http
 from langchain_cf_deepseek._http.sse import DONE, EventDecoder
 from tests.benchmarks.histories import history
 from tests.benchmarks.server import events
