@@ -269,7 +269,7 @@ def test_files_need_provider_native_routing(server: FilesServer, routing: Any) -
 
 
 @pytest.mark.parametrize(
-    ("file", "settings", "complaint"),
+    ("file", "settings", "expected_error"),
     [
         (b"", {}, "file: the file is empty"),
         (b"\x7fELF\x00\x01", {}, "of no kind that DeepSeek takes"),
@@ -284,9 +284,9 @@ def test_files_need_provider_native_routing(server: FilesServer, routing: Any) -
     ],
 )
 def test_a_file_or_argument_that_deepseek_does_not_take_is_refused_before_sending(
-    server: FilesServer, call: Call, file: Any, settings: dict[str, Any], complaint: str
+    server: FilesServer, call: Call, file: Any, settings: dict[str, Any], expected_error: str
 ) -> None:
-    with pytest.raises(errors.CFDeepSeekInvalidRequestError, match=re.escape(complaint)):
+    with pytest.raises(errors.CFDeepSeekInvalidRequestError, match=re.escape(expected_error)):
         call(server.client(), "upload", file, **settings)
     assert server.requests == []
 

@@ -145,7 +145,7 @@ def test_log_without_bodies_returns_none(gw: LocalGateway, call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "complaint"),
+    ("message", "expected_error"),
     [
         (AIMessage("Hi"), "has no gateway metadata. Pass a message of ChatCloudflareDeepSeek"),
         (AIMessageChunk(content="Hi"), "of a stream the sum of its chunks"),
@@ -156,12 +156,12 @@ def test_log_without_bodies_returns_none(gw: LocalGateway, call: Call) -> None:
     ],
 )
 def test_missing_log_id_raises_before_sending(
-    gw: LocalGateway, call: Call, message: AIMessage | str, complaint: str
+    gw: LocalGateway, call: Call, message: AIMessage | str, expected_error: str
 ) -> None:
     for method in ("get", "request", "response"):
-        with pytest.raises(ValueError, match=re.escape(complaint)):
+        with pytest.raises(ValueError, match=re.escape(expected_error)):
             call(gw.logs(), method, message)
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+    with pytest.raises(ValueError, match=re.escape(expected_error)):
         call(gw.logs(), "feedback", message, 1)
     assert gw.requests == []
 
@@ -190,7 +190,7 @@ def test_request_id_serves_as_log_id_where_none_is_sent(gw: LocalGateway) -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "complaint"),
+    ("given", "expected_error"),
     [
         ({"feedback": 2}, "less than or equal to 1"),
         ({"feedback": -2}, "greater than or equal to -1"),
@@ -208,9 +208,9 @@ def test_request_id_serves_as_log_id_where_none_is_sent(gw: LocalGateway) -> Non
     ],
 )
 def test_feedback_that_is_invalid_is_rejected_before_sending(
-    gw: LocalGateway, call: Call, given: dict[str, Any], complaint: str
+    gw: LocalGateway, call: Call, given: dict[str, Any], expected_error: str
 ) -> None:
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+    with pytest.raises(ValueError, match=re.escape(expected_error)):
         call(gw.logs(), "feedback", LOG_ID, **given)
     assert gw.requests == []
 
@@ -413,7 +413,7 @@ def test_base_url_defaults_to_cloudflares_api() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "complaint"),
+    ("settings", "expected_error"),
     [
         ({"account_id": None}, "`account_id` is missing: pass it or set CLOUDFLARE_ACCOUNT_ID."),
         ({"account_id": ACCOUNT.upper()}, "must be the account's 32 lower-case hexadecimal digits"),
@@ -430,11 +430,11 @@ def test_base_url_defaults_to_cloudflares_api() -> None:
     ],
 )
 def test_settings_that_are_missing_or_malformed_are_named_at_construction(
-    settings: dict[str, Any], complaint: str
+    settings: dict[str, Any], expected_error: str
 ) -> None:
     with pytest.raises(ValidationError) as caught:
         GatewayLogs(**{**SETTINGS, **settings})
-    assert complaint in str(caught.value)
+    assert expected_error in str(caught.value)
     assert "a-management-token" not in repr(caught.value.errors()) + str(caught.value)
 
 

@@ -119,7 +119,7 @@ def test_message_is_sent_in_deepseeks_format(
 
 
 @pytest.mark.parametrize(
-    ("message", "complaint"),
+    ("message", "expected_error"),
     [
         (
             HumanMessage([{"type": "audio", "base64": "aGk=", "mime_type": "audio/wav"}]),
@@ -171,10 +171,10 @@ def test_message_is_sent_in_deepseeks_format(
     ],
 )
 def test_message_without_a_deepseek_format_is_rejected_before_sending(
-    gw: LocalGateway, ask: Ask, message: BaseMessage, complaint: str
+    gw: LocalGateway, ask: Ask, message: BaseMessage, expected_error: str
 ) -> None:
     where = f"messages[1] ({type(message).__name__}): "
-    with pytest.raises(ValueError, match=re.escape(where + complaint)):
+    with pytest.raises(ValueError, match=re.escape(where + expected_error)):
         ask(gw.chat_model(), [HumanMessage("Hi"), message])
     assert gw.requests == []
 

@@ -319,7 +319,7 @@ def test_user_messages_for_another_model_are_read(gw: LocalGateway, block: Any, 
 
 
 @pytest.mark.parametrize(
-    ("block", "complaint"),
+    ("block", "expected_error"),
     [
         ({"type": "input_audio", "input_audio": {}}, "file. Send a transcript as text."),
         ({"type": "video", "url": URL}, "image, file. Send a transcript as text."),
@@ -329,9 +329,9 @@ def test_user_messages_for_another_model_are_read(gw: LocalGateway, block: Any, 
     ],
 )
 def test_user_content_that_cannot_be_sent_is_rejected_with_a_hint(
-    gw: LocalGateway, ask: Ask, block: Any, complaint: str
+    gw: LocalGateway, ask: Ask, block: Any, expected_error: str
 ) -> None:
-    with pytest.raises(CFDeepSeekInvalidRequestError, match=re.escape(complaint)):
+    with pytest.raises(CFDeepSeekInvalidRequestError, match=re.escape(expected_error)):
         ask(gw.chat_model(), [HumanMessage([block])])
     assert gw.requests == []
 

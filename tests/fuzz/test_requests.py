@@ -167,7 +167,7 @@ def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict
 
 
 @pytest.mark.parametrize(
-    ("message", "complaint"),
+    ("message", "expected_error"),
     [
         (HumanMessage([{"type": "text"}]), "a content block needs a string under 'text'"),
         (HumanMessage([{"type": "image_url", "image_url": ["x"]}]), "an image needs"),
@@ -198,8 +198,10 @@ def test_messages_of_another_model_lose_nothing(message: BaseMessage, wire: dict
         (ChatMessage(role="latest_reminder", content=["a", "b"]), "must be one text"),
     ],
 )
-def test_message_that_would_lose_content_is_rejected(message: BaseMessage, complaint: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+def test_message_that_would_lose_content_is_rejected(
+    message: BaseMessage, expected_error: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(expected_error)):
         _sent(message)
 
 
@@ -208,7 +210,7 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
 
 
 @pytest.mark.parametrize(
-    ("parameters", "complaint"),
+    ("parameters", "expected_error"),
     [
         ({"temperature": "hot"}, "`temperature` must be a number, not 'hot'"),
         ({"temperature": 10**400}, "`temperature` must be a number"),
@@ -246,9 +248,9 @@ _HOLDS_ITSELF.append(_HOLDS_ITSELF)
     ],
 )
 def test_parameter_that_deepseek_cannot_read_is_rejected_by_name(
-    parameters: dict[str, Any], complaint: str
+    parameters: dict[str, Any], expected_error: str
 ) -> None:
-    with pytest.raises(ValueError, match=re.escape(complaint)):
+    with pytest.raises(ValueError, match=re.escape(expected_error)):
         _sent(HumanMessage("Hi"), **parameters)
     assert memory.sent == []
 
