@@ -135,12 +135,12 @@ REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "Workers AI": (
         {"model": "@cf/deepseek-ai/deepseek-v4-flash-0731", "routing": "unified"},
         {"tools": [SEARCH]},
-        "only `deepseek-flash` has server tools",
+        "`model`: only deepseek-flash has server tools",
     ),
     "custom pro": (
         {"model": "custom-mine/deepseek-v4-pro", "routing": "compat"},
         {"tools": [SEARCH]},
-        "only `deepseek-flash` has server tools",
+        "`model`: only deepseek-flash has server tools",
     ),
     "another name": ({}, {"tools": [{**SEARCH, "name": "search"}]}, "leave it out"),
     "strict": ({}, {"tools": [{**SEARCH, "strict": True}]}, "cannot be `strict`"),

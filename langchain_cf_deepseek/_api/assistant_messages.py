@@ -4,7 +4,7 @@ Blocks are those of LangChain's standard form, and of the integrations of Anthro
 Google, Groq, Mistral, OpenAI (chat completions and Responses), OpenRouter and xAI.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import filterfalse
 from typing import Any
@@ -14,6 +14,8 @@ from langchain_core.messages import AIMessage
 from langchain_cf_deepseek._api.server_blocks import (
     BESIDE_INDEX,
     SERVER_BLOCK_TYPES,
+    UNKNOWN_KEYS,
+    read_beside,
     to_standard,
     to_wire,
 )
@@ -95,7 +97,7 @@ def read_turn(message: AIMessage) -> Turn:
     reasonings: list[str] = []
     dropped: set[str] = set()
     content = [message.content] if isinstance(message.content, str) else message.content
-    for block in map(_unwrap, filterfalse(_is_shown_beside, content)):
+    for block in map(_unwrap, filterfalse(_shown_beside(message), content)):
         if isinstance(block, str):
             texts.append(block)
         elif (kind := block_type(block)) in _REASONING_BLOCKS:
@@ -120,9 +122,19 @@ def block_type(block: Mapping[Any, Any]) -> str:
     return str(block.get("type") or next(iter(block), "{}"))
 
 
-def _is_shown_beside(block: Any) -> bool:
-    """Return whether a block only shows an undocumented key, which is sent back itself."""
-    return isinstance(block, dict) and str(block.get("index")).startswith(BESIDE_INDEX)
+def _shown_beside(message: AIMessage) -> Callable[[Any], bool]:
+    """Return a test for blocks that only show an undocumented key, which is sent back itself."""
+    shown = read_beside(message.additional_kwargs.get(UNKNOWN_KEYS), message.text).blocks
+
+    def is_shown(block: Any) -> bool:
+        if not isinstance(block, dict):
+            return False
+        if str(block.get("index")).startswith(BESIDE_INDEX):
+            return True
+        # Standard blocks of a message in another form have no index.
+        return {key: block[key] for key in block if key != "index"} in shown
+
+    return is_shown
 
 
 def _unwrap(block: Any) -> Any:
@@ -162,12 +174,13 @@ def _own_blocks(message: AIMessage) -> list[Any] | None:
     if metadata.get("output_version") != "v1" and not kinds & _STANDARD_BLOCK_TYPES:
         # The first chunk of a stream is an empty text, to which LangChain adds the blocks.
         return [_as_block(block) for block in message.content if block]
+    is_shown_beside = _shown_beside(message)
     blocks = [
         _unwrap(block) if block["type"] == "non_standard" else to_wire(block)
         for block in message.content
         if isinstance(block, dict)
         and block.get("type") in {"non_standard", "text", *SERVER_BLOCK_TYPES}
-        and not _is_shown_beside(block)
+        and not is_shown_beside(block)
     ]
     # A response with text as a string is text blocks without any other key.
     if all(block.keys() == {"type", "text"} for block in blocks):

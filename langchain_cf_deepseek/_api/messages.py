@@ -246,7 +246,9 @@ def _build_assistant(
     unknown = dict(unknown) if isinstance(unknown, dict) else {}
     for key in _NOT_SENT_BACK:
         unknown.pop(key, None)
-    server_calls = _without_index(unknown.pop(SERVER_CALLS, None))
+    server_calls: list[Any] = []
+    if isinstance(unknown.get(SERVER_CALLS), list):
+        server_calls = _without_index(unknown.pop(SERVER_CALLS))
     if server_calls or tool_calls:
         wire["tool_calls"] = [*server_calls, *tool_calls]
     if misplaced := DOCUMENTED_KEYS & unknown.keys():
@@ -255,10 +257,8 @@ def _build_assistant(
     return unknown | wire
 
 
-def _without_index(server_calls: Any) -> list[Any]:
+def _without_index(server_calls: list[Any]) -> list[Any]:
     """Return the calls of server tools as in a whole message: only deltas have an index."""
-    if not isinstance(server_calls, list):
-        return []
     return [
         {key: value for key, value in call.items() if key != "index"}
         if isinstance(call, dict)

@@ -350,8 +350,8 @@ class ResponseReader:
         delta = Delta(received.content, received.reasoning, [], received.unknown)
         content, additional_kwargs = self._content(delta)
         if self._as_blocks:
-            content = merge_content(list(content), self._closing_blocks())
-            content = [*content, *({**call, "type": "tool_call"} for call in tool_calls)]
+            calls = ({**call, "type": "tool_call"} for call in tool_calls)
+            content = merge_content([*content, *calls], self._closing_blocks())
         return AIMessage(
             content=content,
             additional_kwargs=additional_kwargs,

@@ -118,7 +118,7 @@ def check_server_tools(body: Mapping[str, Any], *, serves_tools: bool) -> None:
     declared = [tool["type"] for tool in server_tools(body)]
     if declared and not serves_tools:
         msg = (
-            f"only `deepseek-flash` has server tools ({', '.join(declared)}): use "
+            f"`model`: only deepseek-flash has server tools ({', '.join(declared)}): use "
             "model='deepseek-flash', or function tools."
         )
         raise ValueError(msg)

@@ -1,8 +1,9 @@
 """The undocumented keys of a message, added up over deltas.
 
 Texts are concatenated, objects merged, lists merged by `index` or else appended; of other values
-the last one counts. LangChain adds chunks up by other rules, so a delta is changed to make its sum
-the same: numbers become differences, and what it cannot replace waits for the end of the response.
+the last one counts. A value of another type than the first one is ignored. LangChain adds chunks up
+by other rules, so a delta is changed to make its sum the same: numbers become differences, and what
+it cannot replace waits for the end of the response.
 """
 
 from typing import Any
@@ -31,7 +32,9 @@ def merge_unknown(known: Any, delta: Any) -> Any:
             else:
                 merged_list[place] = merge_unknown(merged_list[place], entry)
         return merged_list
-    return known + delta if isinstance(known, str) and isinstance(delta, str) else delta
+    if type(known) is not type(delta):
+        return known
+    return known + delta if isinstance(known, str) else delta
 
 
 def split_delta(known: Any, delta: Any) -> tuple[Any, Any]:
@@ -41,6 +44,8 @@ def split_delta(known: Any, delta: Any) -> tuple[Any, Any]:
         known: The value before the delta.
         delta: The delta.
     """
+    if known is not None and type(known) is not type(delta):
+        return None, None
     if isinstance(delta, bool | float):
         return None, delta
     if isinstance(delta, dict | list) and delta and known is None:
@@ -48,11 +53,7 @@ def split_delta(known: Any, delta: Any) -> tuple[Any, Any]:
     if isinstance(known, dict) and isinstance(delta, dict):
         return _split_dict(known, delta)
     if isinstance(known, list) and isinstance(delta, list):
-        parts = [_split_entry(known, entry) for entry in delta]
-        now, later = (
-            [part for part in side if part is not None] for side in zip(*parts, strict=True)
-        )
-        return now or None, later or None
+        return _split_list(known, delta)
     if _is_integer(known) and _is_integer(delta):
         return delta - known or None, None
     is_mergeable = known is None or (isinstance(known, str) and isinstance(delta, str))
@@ -63,7 +64,7 @@ def _split_dict(known: dict[Any, Any], delta: dict[Any, Any]) -> tuple[Any, Any]
     now: dict[Any, Any] = {}
     later: dict[Any, Any] = {}
     for key, value in delta.items():
-        if key in _CONSTANT:
+        if key in _CONSTANT or value is None:
             if known.get(key) is None or key == "index":
                 now[key] = value
             continue
@@ -74,12 +75,20 @@ def _split_dict(known: dict[Any, Any], delta: dict[Any, Any]) -> tuple[Any, Any]
     return now or None, later or None
 
 
-def _split_entry(known: list[Any], entry: Any) -> tuple[Any, Any]:
-    place = _find(known, entry)
-    if not isinstance(entry, dict) or not isinstance(entry.get("index"), int):
-        return entry, None  # appended, and never merged
-    now, later = _split_dict({} if place is None else known[place], entry)
-    return now, {"index": entry["index"], **later} if later else None
+def _split_list(known: list[Any], delta: list[Any]) -> tuple[Any, Any]:
+    now: list[Any] = []
+    later: list[Any] = []
+    for entry in delta:
+        if not isinstance(entry, dict) or not isinstance(entry.get("index"), int):
+            now.append(entry)  # appended, and never merged
+            continue
+        place = _find(known, entry)
+        new, last = _split_dict({} if place is None else known[place], entry)
+        if new:
+            now.append(new)
+        if last:
+            later.append({"index": entry["index"], **last})
+    return now or None, later or None
 
 
 def _find(entries: list[Any], entry: Any) -> int | None:
