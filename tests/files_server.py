@@ -24,6 +24,7 @@ class FilesServer(ThreadingHTTPServer):
     """Keeps files, and the requests that it received."""
 
     daemon_threads = True
+    request_queue_size = 128  # by default 5 connections at once; the system resets others
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

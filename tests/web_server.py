@@ -76,6 +76,11 @@ class WebServer:
         return Reply(PAGE)
 
 
+class _HTTPServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # by default 5 connections at once; the system resets others
+
+
 @contextmanager
 def serving() -> Iterator[WebServer]:
     server = WebServer()
@@ -102,8 +107,7 @@ def serving() -> Iterator[WebServer]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
             """Keep the tests' output free of requests."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http_server:
-        http_server.daemon_threads = True
+    with _HTTPServer(("127.0.0.1", 0), Handler) as http_server:
         server.url = f"http://127.0.0.1:{http_server.server_port}"
         threading.Thread(target=http_server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
