@@ -97,8 +97,8 @@ def _find(entries: list[Any], entry: Any) -> int | None:
         return None
     for place, known in enumerate(entries):
         if isinstance(known, dict) and known.get("index") == entry["index"]:
-            ids = {known.get("id"), entry.get("id")} - {None, ""}
-            if len(ids) < 2:  # noqa: PLR2004 - one id, or none
+            ids = known.get("id"), entry.get("id")
+            if not all(ids) or ids[0] == ids[1]:
                 return place
     return None
 

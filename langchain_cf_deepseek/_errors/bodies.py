@@ -72,7 +72,7 @@ def is_error(event: object) -> bool:
         return False
     if "internalCode" in event or event.get("cloudflare_error"):
         return True
-    if "error" in {event.get("object"), _single_word(event.get("type"))}:
+    if "error" in (event.get("object"), _single_word(event.get("type"))):
         return True
     has_text = bool(event.get("detail")) or any(
         isinstance(event.get(key), str) and event[key] for key in ("message", "msg", "title")

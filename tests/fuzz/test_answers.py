@@ -56,6 +56,16 @@ def _asked(path: str, llm: Any, data: bytes, places: list[int], **kwargs: Any) -
 
 @given(streams, versions, odd_streams, cuts, parameters)
 @example("stream", "v0", b'data: {"choices": [{"delta": {"reasoning_content": 5}}]}\n\n', [], {})
+@example(
+    "stream", "v0", b'data: {"object": [], "choices": [{"delta": {"content": "Hi"}}]}\n\n', [], {}
+)
+@example(
+    "stream",
+    "v0",
+    b'data: {"choices": [{"delta": {"odd": [{"index": 0, "id": []}, {"index": 0, "id": 1}]}}]}\n\n',
+    [],
+    {},
+)
 def test_stream_of_any_events_is_a_completion_or_a_typed_error(
     path: str, version: str, data: bytes, places: list[int], kwargs: dict[str, Any]
 ) -> None:

@@ -190,7 +190,7 @@ additional_kwargs = optional(
     refusal=st.none() | texts,
     tool_calls=st.lists(raw_tool_calls, max_size=2),
     function_call=st.none() | st.just({"name": "f", "arguments": "{}"}),
-    deepseek=optional(title=texts, search=odd_values, tool_calls=odd_values, content=texts),
+    deepseek=optional(note=texts, search=odd_values, tool_calls=odd_values, content=texts),
     audio=st.sampled_from([{"id": "audio_1"}, {"id": "audio_1", "transcript": "Hi"}]),
     reasoning=st.just({"id": "rs_1", "summary": [{"type": "summary_text", "text": "So."}]}),
     reasoning_details=st.just([{"type": "reasoning.encrypted", "data": "x"}]),
