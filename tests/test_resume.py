@@ -515,7 +515,7 @@ def test_a_character_of_which_one_half_arrived_is_written_by_the_continuation(
     ("settings", "options"),
     [({"output_version": "v1"}, {}), ({}, {"logprobs": True, "top_logprobs": 1})],
 )
-def test_blocks_and_log_probabilities_go_on_like_text(
+def test_blocks_and_log_probabilities_are_continued_like_text(
     gw: LocalGateway, ask: Ask, settings: dict[str, Any], options: dict[str, Any]
 ) -> None:
     _script(gw, REPLY)
@@ -563,7 +563,7 @@ def test_chunks_of_a_resumed_stream_have_one_id_and_the_models_name_first_and_la
     assert [chunk for chunk in chunks if chunk.usage_metadata] == [closing]
 
 
-def test_event_streams_and_agents_go_on(gw: LocalGateway) -> None:
+def test_event_streams_and_agents_are_continued(gw: LocalGateway) -> None:
     async def events() -> list[str]:
         return [
             event["data"]["chunk"].text
